@@ -1,0 +1,42 @@
+//! FLIP, the fast local internet protocol: moves messages between 64-bit addresses that name
+//! processes and groups instead of hosts.
+//!
+//! What it promises: a message reaches its destination at most damaged by loss, duplication or
+//! reordering of whole fragments; nothing else. What it does not know: transactions, groups with
+//! members, objects. There is no clock, thread, socket or random generator in here outside of
+//! `driver`.
+//!
+//! Implements: [Thesis §2] and Appendix A.
+
+pub mod address;
+pub mod rng;
+pub mod time;
+
+use address::{LinkAddress, NetworkId};
+use time::Instant;
+
+/// One frame on its way to or from a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The network that carries it.
+    pub network: NetworkId,
+    /// Whom it is for: one station, or every station.
+    pub to: LinkAddress,
+    /// The bytes, link header not included.
+    pub bytes: Vec<u8>,
+}
+
+/// Anything that lives on a set of networks: fed with frames and time, drained of frames.
+///
+/// The contract, the same for every machine in this house: one mutation (`handle_*` or a call from
+/// above), then drain every `poll_*` until it says `None`, then the next mutation.
+pub trait Machine {
+    /// A frame came in from a network. Never fails: a bad frame is counted and dropped.
+    fn handle_frame(&mut self, now: Instant, network: NetworkId, from: LinkAddress, frame: &[u8]);
+    /// The deadline that `poll_timeout` named has come (or an earlier one; then nothing happens).
+    fn handle_timeout(&mut self, now: Instant);
+    /// The next frame to put on a network.
+    fn poll_transmit(&mut self) -> Option<Frame>;
+    /// When `handle_timeout` wants to be called next.
+    fn poll_timeout(&self) -> Option<Instant>;
+}
