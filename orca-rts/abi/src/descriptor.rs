@@ -15,7 +15,7 @@ pub type AlternativesCode = *const u8;
 /// process, which may modify them; the run-time system frees them afterwards. An object is passed as its cell's address.
 pub type ProcessCode = *const u8;
 
-/// Code that initialises one data module on this processor: `extern "C" fn()` with r15 set. Runs as an operation: no polls.
+/// Code that initialises one data module on this processor: like a process without parameters (it may read files, so it may wait).
 pub type InitCode = *const u8;
 
 /// The attempt completed.
