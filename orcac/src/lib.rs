@@ -10,3 +10,4 @@ pub mod symbol;
 pub mod diagnostics;
 
 pub mod ast;
+pub mod mir;
