@@ -10,4 +10,5 @@ pub mod symbol;
 pub mod diagnostics;
 
 pub mod ast;
+pub mod codegen;
 pub mod mir;
