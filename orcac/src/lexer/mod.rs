@@ -73,6 +73,8 @@ pub struct Lexed {
     pub tokens: Vec<Token>,
     /// What stands between them, in order.
     pub trivia: Vec<Trivia>,
+    /// Where strings end that lack their closing quote, in order.
+    pub open_strings: Vec<u32>,
     /// Its length.
     pub end: u32,
 }
@@ -235,6 +237,7 @@ pub fn lex(session: &mut Session, file: FileId) -> Lexed {
         tokens: Vec::new(),
         trivia: Vec::new(),
         newlines: 1,
+        open_strings: Vec::new(),
         blank_start: 0,
     };
     lexer.case = lexer.forced_case();
@@ -245,6 +248,7 @@ pub fn lex(session: &mut Session, file: FileId) -> Lexed {
         case,
         mut tokens,
         mut trivia,
+        open_strings,
         ..
     } = lexer;
     let case = case.unwrap_or(KeywordCase::Upper);
@@ -269,6 +273,7 @@ pub fn lex(session: &mut Session, file: FileId) -> Lexed {
         case,
         tokens,
         trivia,
+        open_strings,
         end: text.len() as u32,
     }
 }
@@ -283,6 +288,7 @@ struct Lexer<'a> {
     trivia: Vec<Trivia>,
     /// Newlines since the last token or comment.
     newlines: u32,
+    open_strings: Vec<u32>,
     /// Where the first blank line of the present run starts.
     blank_start: u32,
 }
@@ -627,6 +633,7 @@ impl Lexer<'_> {
             }
         }
         let len = line.trim_end().len();
+        self.open_strings.push(at + 1 + len as u32);
         self.error(
             codes::OPEN_STRING,
             at,
