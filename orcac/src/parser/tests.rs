@@ -13,7 +13,7 @@ fn scratch() {
         let tree = super::parse_file(&mut session, file);
         println!("== {path}: {} units", tree.units.len());
         if std::env::var("TREE").is_ok() {
-            println!("{tree:#?}");
+            println!("{}", crate::ast::print::print(&session, &tree));
         }
         let format = if std::env::var("HUMAN").is_ok() {
             MessageFormat::Human
