@@ -10,5 +10,10 @@ pub mod symbol;
 pub mod diagnostics;
 
 pub mod ast;
-pub mod codegen;
+pub mod lexer;
+pub mod parser;
+
+pub mod hir;
 pub mod mir;
+
+pub mod codegen;
