@@ -10,3 +10,6 @@ pub mod symbol;
 pub mod diagnostics;
 
 pub mod ast;
+
+pub mod hir;
+pub mod mir;

@@ -7,6 +7,10 @@
 //!
 //! A function exists in up to two versions, by [`Context`]: operations call the one without polls.
 
+pub mod build;
+pub mod layout;
+pub mod lower;
+
 use orca_abi::descriptor::Mode;
 use orca_abi::symbols::Entry;
 use orca_abi::trap::Trap;
