@@ -12,6 +12,7 @@ use orca_abi::symbols::Entry;
 use orca_abi::trap::Trap;
 
 use super::scope::{Scope, Storage};
+use super::visit::Used;
 use super::{Class, Instance, Lowerer};
 use crate::hir::{self, Alternative, LocalId, LocalKind, OperationBody, Stmt};
 use crate::mir::build::{Address, Builder};
@@ -180,7 +181,7 @@ impl<'l, 'a> Body<'l, 'a> {
         }
         self.push_scope();
         let incoming = Incoming::Values(&arguments);
-        self.bind(routine, incoming);
+        self.bind(routine, incoming, None);
         self.run(routine, body);
         self.copy_out(routine, incoming);
         self.pop_scope();
@@ -197,7 +198,7 @@ impl<'l, 'a> Body<'l, 'a> {
         let table = self.b.parameter(Ty::I64);
         self.b.effect(Op::Poll);
         self.push_scope();
-        self.bind(routine, Incoming::Table { table, owned: true });
+        self.bind(routine, Incoming::Table { table, owned: true }, None);
         self.run(routine, body);
         self.pop_scope();
         self.end_process()
@@ -212,7 +213,7 @@ impl<'l, 'a> Body<'l, 'a> {
             let address = self.data_address(id);
             self.scoped(|body| body.create(variable.ty, address, &variable.init, variable.span));
         }
-        self.bind(&module.routine, Incoming::Values(&[]));
+        self.bind(&module.routine, Incoming::Values(&[]), None);
         self.run(&module.routine, &module.body);
         self.pop_scope();
         self.end_process()
@@ -238,7 +239,7 @@ impl<'l, 'a> Body<'l, 'a> {
             self.scoped(|body| body.create(field.ty, address, &field.init, field.span));
         }
         if let Some((routine, body)) = &object.init {
-            self.bind(routine, Incoming::Values(&[]));
+            self.bind(routine, Incoming::Values(&[]), None);
             self.run(routine, body);
         }
         self.pop_scope();
@@ -297,7 +298,13 @@ impl<'l, 'a> Body<'l, 'a> {
                 fresh: false,
             },
         };
-        self.bind(routine, incoming);
+        let used = guard.map(|(alternative, _)| {
+            let mut used = Used::default();
+            used.expr(&alternative.guard);
+            used.stmts(body);
+            used
+        });
+        self.bind(routine, incoming, used.as_ref());
         if let Some((alternative, next)) = guard {
             let saved = alternative.guard_writes.then(|| self.save_state());
             let (yes, no) = (self.b.block(), self.b.block());
@@ -357,14 +364,23 @@ impl<'l, 'a> Body<'l, 'a> {
         self.at(routine.end);
     }
 
-    /// Gives parameters and variables their homes and first values.
-    fn bind(&mut self, routine: &'a hir::Routine, incoming: Incoming<'_>) {
+    /// Gives parameters and variables their homes and first values; if `used` is given, only the variables that it has and those
+    /// with objects, whose creation can be seen.
+    fn bind(
+        &mut self,
+        routine: &'a hir::Routine,
+        incoming: Incoming<'_>,
+        used: Option<&Used>,
+    ) {
         self.locals = &routine.locals;
         self.homes = vec![Home::Unset; routine.locals.len()];
         for (index, local) in routine.locals.iter().enumerate() {
             let home = if index < routine.parameter_count {
                 self.bind_parameter(local, incoming, index)
-            } else if local.kind == LocalKind::Variable {
+            } else if local.kind == LocalKind::Variable
+                && (used.is_none_or(|used| used.contains(LocalId(index as u32)))
+                    || self.cx.layouts.has_object(local.ty))
+            {
                 self.variable(local)
             } else {
                 Home::Unset

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::hir::{
-    Argument, Base, Call, Expr, ExprKind, Init, Invocation, LocalId, Place, StepKind, Stmt,
+    Argument, Base, Call, Expr, ExprKind, Invocation, LocalId, Place, StepKind, Stmt,
     StmtKind,
 };
 
@@ -13,7 +13,6 @@ use crate::hir::{
 pub(super) enum Item<'a> {
     Expr(&'a Expr),
     Place(&'a Place),
-    Stmt(&'a Stmt),
     Call(&'a Call),
     Invocation(&'a Invocation),
 }
@@ -27,7 +26,6 @@ pub(super) fn in_stmts(stmts: &[Stmt], visit: Visit<'_>) {
 }
 
 fn in_stmt(stmt: &Stmt, visit: Visit<'_>) {
-    visit(&Item::Stmt(stmt));
     match &stmt.kind {
         StmtKind::Assign { place, value }
         | StmtKind::AssignBinary { place, value, .. }
@@ -162,13 +160,6 @@ fn in_arguments(arguments: &[Argument], visit: Visit<'_>) {
     }
 }
 
-fn in_init(init: &Init, visit: Visit<'_>) {
-    for (lower, upper) in init.bounds.iter().flatten() {
-        in_expr(lower, visit);
-        in_expr(upper, visit);
-    }
-}
-
 /// The locals that places name in these statements, expressions and initialisations.
 #[derive(Default)]
 pub(super) struct Used(BTreeSet<LocalId>);
@@ -180,10 +171,6 @@ impl Used {
 
     pub(super) fn expr(&mut self, expr: &Expr) {
         in_expr(expr, &mut |item| self.note(item));
-    }
-
-    pub(super) fn init(&mut self, init: &Init) {
-        in_init(init, &mut |item| self.note(item));
     }
 
     pub(super) fn contains(&self, local: LocalId) -> bool {
