@@ -263,7 +263,56 @@ fn a_for_loop_over_an_array_is_rotated_and_counts_in_64_bits() {
     let call = f.expr(INTEGER, ExprKind::Call(Box::new(f.call(id, arguments))));
     let body = vec![f.assign(f.at(1, INTEGER), call)];
     f.main(locals, body);
-    f.check("m.total", &expect![[""]]);
+    f.check(
+        "m.total",
+        &expect![[r#"
+        function f1 "m.total" r1 process -> i32 {
+          local l0 "result" i32
+          local l1 "n" i32
+          local l2 "sum" i32
+        b0(v0: i64, v1: i32):
+          poll !1
+          set l1, v1 !1
+          v2: i32 = integer 0 !1
+          set l2, v2 !1
+          v3: i32 = integer 1 !4
+          v4: i64 = integer 1 !4
+          v5: i32 = get l1 !4
+          v6: i64 = sign_extend v5 !4
+          v8: i8 = less_equal v4, v6 !4
+          branch v8, b2(v4), b3
+        b1:
+          v27: i32 = get l0 !1
+          return v27
+        b2(v7: i64):
+          v9: i32 = truncate v7 !4
+          v10: i32 = get l2 !5
+          v11: i32 = load head v0[16] !5
+          v12: i64 = sign_extend v11 !5
+          v13: i32 = load head v0[20] !5
+          v14: i64 = sign_extend v13 !5
+          v15: i64 = subtract v7, v12 !5
+          v16: i8 = above_equal v15, v14 !5
+          check v16, array_bound @0 !5
+          v17: i64 = load head v0[0] !5
+          v18: i64 = integer 4 !5
+          v19: i64 = multiply v7, v18 !5
+          v20: i64 = add v17, v19 !5
+          v21: i32 = load data v20[0] !5
+          v22: i32 = add v10, v21 !5
+          set l2, v22 !5
+          poll !4
+          v23: i8 = less v7, v6 !4
+          v24: i64 = integer 1 !4
+          v25: i64 = add v7, v24 !4
+          branch v23, b2(v25), b3
+        b3:
+          v26: i32 = get l2 !4
+          set l0, v26 !4
+          jump b1
+        }
+    "#]],
+    );
 }
 
 #[test]
@@ -289,8 +338,59 @@ fn words_without_an_address_are_passed_in_the_frame_and_stored_back() {
     ];
     let body = vec![f.stmt(StmtKind::Call(f.call(id, arguments)))];
     f.main(locals, body);
-    f.check("m.f", &expect![[""]]);
-    f.check("OrcaMain", &expect![[""]]);
+    f.check(
+        "m.f",
+        &expect![[r#"
+        function f1 "m.f" r1 process {
+          local l0 "y" i32
+        b0(v0: i64, v1: i64):
+          poll !1
+          v2: i32 = integer 0 !1
+          set l0, v2 !1
+          v3: i32 = integer 7 !1
+          store data v0[0], v3 !1
+          v4: i32 = integer 8 !1
+          set l0, v4 !1
+          jump b1
+        b1:
+          v5: i32 = get l0 !1
+          store data v1[0], v5 !1
+          return
+        }
+    "#]],
+    );
+    f.check(
+        "OrcaMain",
+        &expect![[r#"
+        function f0 "OrcaMain" r0 process {
+          local l0 "a" i32
+          local l1 "b" i32
+          slot s0 "value" size 4 align 4
+          slot s1 "value" size 4 align 4
+        b0(v0: i64):
+          poll !1
+          v1: i32 = integer 0 !1
+          set l0, v1 !1
+          v2: i32 = integer 0 !1
+          set l1, v2 !1
+          v3: i32 = get l0 !1
+          v4: i64 = slot_address s0 !1
+          store data v4[0], v3 !1
+          v5: i32 = integer 0 !1
+          v6: i64 = slot_address s1 !1
+          store data v6[0], v5 !1
+          call f1(v4, v6) !1
+          v7: i32 = load data v4[0] !1
+          set l0, v7 !1
+          v8: i32 = load data v6[0] !1
+          set l1, v8 !1
+          jump b1
+        b1:
+          entry exit() !1
+          unreachable
+        }
+    "#]],
+    );
 }
 
 #[test]
@@ -308,8 +408,71 @@ fn a_returned_string_variable_moves_and_other_variables_are_freed() {
     let call = f.expr(STRING, ExprKind::Call(Box::new(f.call(id, Vec::new()))));
     let body = vec![f.assign(f.at(0, STRING), call)];
     f.main(locals, body);
-    f.check("m.f", &expect![[""]]);
-    f.check("OrcaMain", &expect![[""]]);
+    f.check(
+        "m.f",
+        &expect![[r#"
+        function f1 "m.f" r1 process {
+          slot s0 "s" size 24 align 8
+          slot s1 "t" size 24 align 8
+        b0(v0: i64):
+          poll !1
+          v1: i64 = slot_address s0 !1
+          zero v1, 24 !1
+          v2: i64 = slot_address s0 !1
+          v3: i64 = slot_address s1 !1
+          zero v3, 24 !1
+          v4: i64 = slot_address s1 !1
+          v5: i64 = slot_address s0 !1
+          v6: i64 = blob_address c0 !1
+          v7: i64 = integer 3 !1
+          v8: i32 = integer 0 !1
+          entry string_new(v5, v6, v7, v8) !1
+          v9: i64 = slot_address s0 !1
+          v10: i64 = type_address t0 !1
+          entry value_move(v10, v0, v9) !1
+          jump b1
+        b1:
+          v11: i64 = slot_address s1 !1
+          v12: i64 = type_address t0 !1
+          entry value_free(v12, v11) !1
+          v13: i64 = slot_address s0 !1
+          v14: i64 = type_address t0 !1
+          entry value_free(v14, v13) !1
+          return
+        }
+    "#]],
+    );
+    f.check(
+        "OrcaMain",
+        &expect![[r#"
+        function f0 "OrcaMain" r0 process {
+          slot s0 "a" size 24 align 8
+          slot s1 "temporary" size 24 align 8
+        b0(v0: i64):
+          poll !1
+          v1: i64 = slot_address s0 !1
+          zero v1, 24 !1
+          v2: i64 = slot_address s0 !1
+          v3: i64 = slot_address s0 !1
+          v4: i64 = slot_address s1 !1
+          zero v4, 24 !1
+          v5: i64 = slot_address s1 !1
+          call f1(v5) !1
+          v6: i64 = type_address t0 !1
+          entry value_move(v6, v3, v5) !1
+          v7: i64 = slot_address s1 !1
+          v8: i64 = type_address t0 !1
+          entry value_free(v8, v7) !1
+          jump b1
+        b1:
+          v9: i64 = slot_address s0 !1
+          v10: i64 = type_address t0 !1
+          entry value_free(v10, v9) !1
+          entry exit() !1
+          unreachable
+        }
+    "#]],
+    );
 }
 
 /// An object with a counter: `value` reads it, `take` waits until it is positive.
@@ -360,8 +523,51 @@ fn a_guarded_operation_returns_blocked_with_nothing_changed() {
     let ty = counter(&mut f);
     let locals = vec![f.local("c", ty, LocalKind::Variable)];
     f.main(locals, Vec::new());
-    f.check("counter$take.writes", &expect![[""]]);
-    f.check("counter$value.reads", &expect![[""]]);
+    f.check(
+        "counter$take.writes",
+        &expect![[r#"
+        function f2 "counter$take.writes" r2 operation -> i32 {
+          local l0 "n" i32
+        b0(v0: i64, v1: i64):
+          v2: i64 = load data v1[0] !20
+          v3: i32 = load data v2[0] !20
+          set l0, v3 !20
+          v4: i32 = load object v0[0] !20
+          v5: i32 = integer 0 !20
+          v6: i8 = greater v4, v5 !20
+          branch v6, b2, b3
+        b1:
+          v11: i32 = integer 1 !20
+          return v11
+        b2:
+          v7: i32 = load object v0[0] !20
+          v8: i32 = get l0 !20
+          v9: i32 = subtract v7, v8 !20
+          store object v0[0], v9 !20
+          jump b4
+        b3:
+          jump b1
+        b4:
+          v10: i32 = integer 0 !20
+          return v10
+        }
+    "#]],
+    );
+    f.check(
+        "counter$value.reads",
+        &expect![[r#"
+        function f1 "counter$value.reads" r1 operation -> i32 {
+        b0(v0: i64, v1: i64):
+          v2: i64 = load data v1[0] !10
+          v3: i32 = load object v0[0] !10
+          store data v2[0], v3 !10
+          jump b1
+        b1:
+          v4: i32 = integer 0 !10
+          return v4
+        }
+    "#]],
+    );
 }
 
 #[test]
@@ -381,7 +587,86 @@ fn a_process_calls_unshared_objects_directly_and_leaves_others_to_the_run_time_s
         f.assign(f.at(1, INTEGER), value),
     ];
     f.main(locals, body);
-    f.check("OrcaMain", &expect![[""]]);
+    f.check(
+        "OrcaMain",
+        &expect![[r#"
+        function f0 "OrcaMain" r0 process {
+          local l0 "n" i32
+          slot s0 "c" size 8 align 8
+          slot s1 "arguments" size 8 align 8
+          slot s2 "value" size 4 align 4
+        b0(v0: i64):
+          poll !30
+          v1: i64 = slot_address s0 !20
+          zero v1, 8 !20
+          v2: i64 = slot_address s0 !20
+          v3: i64 = type_address t0 !20
+          v4: i32 = integer 0 !20
+          v5: i64 = entry object_new(v3, v4) !20
+          store data v2[0], v5 !20
+          v6: i32 = integer 0 !20
+          set l0, v6 !20
+          v7: i64 = slot_address s0 !30
+          v8: i32 = integer 1 !30
+          v9: i64 = slot_address s1 !30
+          v10: i64 = slot_address s2 !30
+          store data v10[0], v8 !30
+          store data v9[0], v10 !30
+          v11: i64 = load data v7[0] !30
+          v12: i32 = load data v11[0] !30
+          v13: i32 = integer 0 !30
+          v14: i8 = equal v12, v13 !30
+          branch v14, b2, b3
+        b1:
+          v38: i64 = slot_address s0 !30
+          v39: i64 = type_address t0 !30
+          entry value_free(v39, v38) !30
+          entry exit() !30
+          unreachable
+        b2:
+          v15: i64 = integer 16 !30
+          v16: i64 = add v11, v15 !30
+          v17: i32 = call f1(v16, v9) !30
+          v18: i32 = integer 0 !30
+          v19: i8 = equal v17, v18 !30
+          branch v19, b4, b5
+        b3:
+          v20: i32 = integer 3 !30
+          v21: i32 = integer 1 !30
+          entry invoke(v11, v20, v9, v21) !30
+          jump b4
+        b4:
+          v22: i64 = slot_address s0 !30
+          v23: i32 = integer 0 !30
+          v24: i64 = slot_address s2 !30
+          store data v24[0], v23 !30
+          v25: i64 = slot_address s1 !30
+          store data v25[0], v24 !30
+          v26: i64 = load data v22[0] !30
+          v27: i32 = load data v26[0] !30
+          v28: i32 = integer 0 !30
+          v29: i32 = integer 1 !30
+          v30: i8 = below_equal v27, v29 !30
+          branch v30, b6, b7
+        b5 cold:
+          trap local_deadlock @1
+        b6:
+          v31: i64 = integer 16 !30
+          v32: i64 = add v26, v31 !30
+          v33: i32 = call f2(v32, v25) !30
+          jump b8
+        b7:
+          v35: i32 = integer 2 !30
+          v36: i32 = integer 1 !30
+          entry invoke(v26, v35, v25, v36) !30
+          jump b8
+        b8:
+          v37: i32 = load data v24[0] !30
+          set l0, v37 !30
+          jump b1
+        }
+    "#]],
+    );
     let program = f.lower();
     let operations = &program.objects[0].operations;
     let flags: Vec<u32> = operations.iter().map(|operation| operation.flags).collect();
@@ -419,7 +704,40 @@ fn an_array_too_large_for_a_frame_or_a_record_is_made_on_the_heap() {
         f.local("l", large, LocalKind::Variable),
     ];
     f.main(locals, Vec::new());
-    f.check("OrcaMain", &expect![[""]]);
+    f.check(
+        "OrcaMain",
+        &expect![[r#"
+        function f0 "OrcaMain" r0 process {
+          slot s0 "h" size 24 align 8
+          slot s1 "bounds" size 16 align 8
+        b0(v0: i64):
+          poll !1
+          v1: i64 = slot_address s0 !1
+          zero v1, 24 !1
+          v2: i64 = slot_address s0 !1
+          v3: i64 = integer 1 !1
+          v4: i64 = integer 1000000000000 !1
+          v5: i64 = slot_address s1 !1
+          store data v5[0], v3 !1
+          store data v5[8], v4 !1
+          v6: i64 = type_address t0 !1
+          v7: i32 = integer 0 !1
+          entry array_new(v6, v2, v5, v7) !1
+          v8: i64 = integer 8000 !1
+          v9: i32 = integer 0 !1
+          v10: i64 = entry block_new(v8, v9) !1
+          jump b1
+        b1:
+          v11: i64 = integer 8000 !1
+          entry block_free(v10, v11) !1
+          v12: i64 = slot_address s0 !1
+          v13: i64 = type_address t0 !1
+          entry value_free(v13, v12) !1
+          entry exit() !1
+          unreachable
+        }
+    "#]],
+    );
 }
 
 #[test]
@@ -431,5 +749,33 @@ fn a_constant_index_within_constant_bounds_needs_no_check() {
     let element = f.step(f.at(0, vector), index, INTEGER);
     let body = vec![f.assign(element, f.int(9))];
     f.main(locals, body);
-    f.check("OrcaMain", &expect![[""]]);
+    f.check(
+        "OrcaMain",
+        &expect![[r#"
+        function f0 "OrcaMain" r0 process {
+          slot s0 "v" size 16 align 4
+        b0(v0: i64):
+          poll !1
+          v1: i64 = slot_address s0 !1
+          zero v1, 16 !1
+          v2: i64 = slot_address s0 !1
+          v3: i64 = slot_address s0 !1
+          v4: i32 = integer 3 !1
+          v5: i64 = integer 3 !1
+          v6: i64 = integer 0 !1
+          v7: i64 = integer 4 !1
+          v8: i64 = integer 1 !1
+          v9: i64 = integer 2 !1
+          v10: i8 = integer 0 !1
+          v11: i64 = integer 0 !1
+          v12: i64 = integer 3 !1
+          v13: i32 = integer 9 !1
+          store data v3[8], v13 !1
+          jump b1
+        b1:
+          entry exit() !1
+          unreachable
+        }
+    "#]],
+    );
 }
