@@ -369,18 +369,22 @@ impl<'l, 'a> Body<'l, 'a> {
     fn bind(&mut self, routine: &'a hir::Routine, incoming: Incoming<'_>, used: Option<&Used>) {
         self.locals = &routine.locals;
         self.homes = vec![Home::Unset; routine.locals.len()];
-        for (index, local) in routine.locals.iter().enumerate() {
-            let home = if index < routine.parameter_count {
-                self.bind_parameter(local, incoming, index)
-            } else if local.kind == LocalKind::Variable
-                && (used.is_none_or(|used| used.contains(LocalId(index as u32)))
-                    || self.cx.layouts.has_object(local.ty))
-            {
-                self.variable(local)
-            } else {
-                Home::Unset
-            };
-            self.homes[index] = home;
+        let parameters = &routine.locals[..routine.parameter_count];
+        // OUT formals may have bounds that mention any other parameter.
+        for out in [false, true] {
+            for (index, local) in parameters.iter().enumerate() {
+                if (local.kind == LocalKind::Out) == out {
+                    self.homes[index] = self.bind_parameter(local, incoming, index);
+                }
+            }
+        }
+        for index in routine.parameter_count..routine.locals.len() {
+            let local = &routine.locals[index];
+            let needed = used.is_none_or(|used| used.contains(LocalId(index as u32)))
+                || self.cx.layouts.has_object(local.ty);
+            if local.kind == LocalKind::Variable && needed {
+                self.homes[index] = self.variable(local);
+            }
         }
     }
 

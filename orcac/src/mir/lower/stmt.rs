@@ -18,6 +18,9 @@ use crate::mir::layout::Shape;
 use crate::mir::{Block, Compare, Context, Op, Region, Terminator, Ty, Value};
 use crate::source::Span;
 
+/// The labels of a CASE branch, each a range, and its statements.
+type CaseBranch = (Vec<(i64, i64)>, Vec<Stmt>);
+
 /// CASE with more labels than this, or fewer than `SWITCH_CASES_MIN`, tests ranges instead.
 const SWITCH_CASES_MAX: i64 = 1024;
 const SWITCH_CASES_MIN: i64 = 4;
@@ -209,7 +212,7 @@ impl<'a> Body<'_, 'a> {
     fn case(
         &mut self,
         selector: &'a Expr,
-        branches: &'a [(Vec<(i64, i64)>, Vec<Stmt>)],
+        branches: &'a [CaseBranch],
         otherwise: Option<&'a [Stmt]>,
         span: Span,
     ) {
