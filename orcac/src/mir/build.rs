@@ -405,8 +405,7 @@ impl Builder {
         if self.current.is_none() {
             self.current = Some(self.block());
         }
-        self.current
-            .expect("a block was made current just before")
+        self.current.expect("a block was made current just before")
     }
 
     fn push(&mut self, result: Option<Value>, op: Op) {

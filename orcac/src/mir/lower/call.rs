@@ -356,9 +356,7 @@ impl<'a> Body<'_, 'a> {
             Some(on) => {
                 let cpu = self.wide(on);
                 self.at(on.span);
-                let all = self
-                    .b
-                    .value_of(Ty::I32, Op::Control(ControlField::Ncpus));
+                let all = self.b.value_of(Ty::I32, Op::Control(ControlField::Ncpus));
                 let all = self.b.resize(all, Ty::I64, true);
                 let outside = self.b.compare(Compare::AboveEqual, cpu, all);
                 self.check(outside, Trap::IllegalCpu, on.span);

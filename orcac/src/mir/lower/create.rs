@@ -68,13 +68,7 @@ impl Lowerer<'_> {
 
 impl<'a> Body<'_, 'a> {
     /// Creates a variable in zeroed memory.
-    pub(super) fn create(
-        &mut self,
-        ty: hir::TypeId,
-        address: Address,
-        init: &'a Init,
-        span: Span,
-    ) {
+    pub(super) fn create(&mut self, ty: hir::TypeId, address: Address, init: &'a Init, span: Span) {
         let levels: Vec<Bounds> = init
             .bounds
             .iter()
@@ -227,7 +221,10 @@ impl<'a> Body<'_, 'a> {
             }
             return;
         }
-        let bounds = match (levels.first().filter(|level| !level.is_empty()), &array.bounds) {
+        let bounds = match (
+            levels.first().filter(|level| !level.is_empty()),
+            &array.bounds,
+        ) {
             (Some(level), _) => level.clone(),
             (None, ArrayBounds::Computed(bounds)) => self.evaluate_bounds(bounds),
             (None, ArrayBounds::Constant(bounds)) => bounds

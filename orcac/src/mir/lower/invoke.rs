@@ -54,17 +54,19 @@ impl<'a> Body<'_, 'a> {
             callee,
             invocation.span,
         );
-        let operation =
-            &self.hir.objects[object.index()].operations[invocation.operation.index()];
-        let result_at = operation.routine.result.map(|ty| match (to, self.cx.layouts.shape(ty)) {
-            (Some(to), _) => to,
-            (None, Shape::Scalar(_)) => {
-                let word = self.word(ty);
-                let zero = self.zero(word);
-                self.spill(zero, ty)
-            }
-            (None, _) => self.temporary(ty, invocation.span),
-        });
+        let operation = &self.hir.objects[object.index()].operations[invocation.operation.index()];
+        let result_at = operation
+            .routine
+            .result
+            .map(|ty| match (to, self.cx.layouts.shape(ty)) {
+                (Some(to), _) => to,
+                (None, Shape::Scalar(_)) => {
+                    let word = self.word(ty);
+                    let zero = self.zero(word);
+                    self.spill(zero, ty)
+                }
+                (None, _) => self.temporary(ty, invocation.span),
+            });
         let result_pointer = result_at.map(|at| self.b.pointer(at));
         let pending = Pending {
             object,

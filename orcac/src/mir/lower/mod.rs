@@ -328,7 +328,10 @@ impl<'a> Lowerer<'a> {
             data_size: self.data_size,
             data_variables,
             data_modules,
-            main: self.processes.get_index_of(&main).expect("OrcaMain is first") as u32,
+            main: self
+                .processes
+                .get_index_of(&main)
+                .expect("OrcaMain is first") as u32,
             functions: self
                 .functions
                 .into_iter()

@@ -253,9 +253,7 @@ impl<'a> Body<'_, 'a> {
 
     /// Where a data-module variable lies on this processor.
     pub(super) fn data_address(&mut self, id: hir::DataId) -> Address {
-        let base = self
-            .b
-            .value_of(Ty::I64, Op::Control(ControlField::Data));
+        let base = self.b.value_of(Ty::I64, Op::Control(ControlField::Data));
         Address::new(base).plus(self.cx.data[id.index()])
     }
 
@@ -422,9 +420,7 @@ impl<'a> Body<'_, 'a> {
         match (self.cx.layouts.shape(from), self.cx.layouts.shape(to)) {
             (Shape::Scalar(from), Shape::Scalar(to)) => {
                 let integer = |ty| !matches!(ty, Ty::F32 | Ty::F64);
-                integer(from)
-                    && integer(to)
-                    && mir::build::bits(from) <= mir::build::bits(to)
+                integer(from) && integer(to) && mir::build::bits(from) <= mir::build::bits(to)
             }
             _ => false,
         }

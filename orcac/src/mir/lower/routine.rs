@@ -30,7 +30,10 @@ pub(super) enum Home {
     /// A word that the code may set.
     Local(mir::Local),
     /// A word that does not change, and the same as 64 bits if that exists.
-    Word { value: Value, wide: Option<Value> },
+    Word {
+        value: Value,
+        wide: Option<Value>,
+    },
     Memory(Storage),
 }
 
@@ -231,10 +234,7 @@ impl<'l, 'a> Body<'l, 'a> {
         self.own = Some((id, state));
         self.push_scope();
         for (index, field) in object.fields.iter().enumerate() {
-            let offset = self
-                .cx
-                .layouts
-                .state_field(id, hir::FieldId(index as u32));
+            let offset = self.cx.layouts.state_field(id, hir::FieldId(index as u32));
             let address = Address::new(state).plus(offset);
             self.scoped(|body| body.create(field.ty, address, &field.init, field.span));
         }
@@ -366,26 +366,25 @@ impl<'l, 'a> Body<'l, 'a> {
 
     /// Gives parameters and variables their homes and first values; if `used` is given, only the variables that it has and those
     /// with objects, whose creation can be seen.
-    fn bind(
-        &mut self,
-        routine: &'a hir::Routine,
-        incoming: Incoming<'_>,
-        used: Option<&Used>,
-    ) {
+    fn bind(&mut self, routine: &'a hir::Routine, incoming: Incoming<'_>, used: Option<&Used>) {
         self.locals = &routine.locals;
         self.homes = vec![Home::Unset; routine.locals.len()];
-        for (index, local) in routine.locals.iter().enumerate() {
-            let home = if index < routine.parameter_count {
-                self.bind_parameter(local, incoming, index)
-            } else if local.kind == LocalKind::Variable
-                && (used.is_none_or(|used| used.contains(LocalId(index as u32)))
-                    || self.cx.layouts.has_object(local.ty))
-            {
-                self.variable(local)
-            } else {
-                Home::Unset
-            };
-            self.homes[index] = home;
+        let parameters = &routine.locals[..routine.parameter_count];
+        // OUT formals may have bounds that mention any other parameter.
+        for out in [false, true] {
+            for (index, local) in parameters.iter().enumerate() {
+                if (local.kind == LocalKind::Out) == out {
+                    self.homes[index] = self.bind_parameter(local, incoming, index);
+                }
+            }
+        }
+        for index in routine.parameter_count..routine.locals.len() {
+            let local = &routine.locals[index];
+            let needed = used.is_none_or(|used| used.contains(LocalId(index as u32)))
+                || self.cx.layouts.has_object(local.ty);
+            if local.kind == LocalKind::Variable && needed {
+                self.homes[index] = self.variable(local);
+            }
         }
     }
 

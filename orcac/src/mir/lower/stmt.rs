@@ -18,6 +18,9 @@ use crate::mir::layout::Shape;
 use crate::mir::{Block, Compare, Context, Op, Region, Terminator, Ty, Value};
 use crate::source::Span;
 
+/// The labels of a CASE branch, each a range, and its statements.
+type CaseBranch = (Vec<(i64, i64)>, Vec<Stmt>);
+
 /// CASE with more labels than this, or fewer than `SWITCH_CASES_MIN`, tests ranges instead.
 const SWITCH_CASES_MAX: i64 = 1024;
 const SWITCH_CASES_MIN: i64 = 4;
@@ -88,9 +91,8 @@ impl<'a> Body<'_, 'a> {
                 body,
             } => self.for_each(*variable, set, body),
             StmtKind::Insert { element, set } => {
-                let at = self.element_address(element, |place| {
-                    visit::place_may_write(set, place.base)
-                });
+                let at =
+                    self.element_address(element, |place| visit::place_may_write(set, place.base));
                 let to = self.locate(set).target.address();
                 self.at(stmt.span);
                 self.set_insert(set.ty, to, at, stmt.span);
@@ -117,13 +119,7 @@ impl<'a> Body<'_, 'a> {
         }
     }
 
-    fn assign_binary(
-        &mut self,
-        place: &'a Place,
-        op: BinaryOp,
-        value: &'a Expr,
-        operator: Span,
-    ) {
+    fn assign_binary(&mut self, place: &'a Place, op: BinaryOp, value: &'a Expr, operator: Span) {
         if self.cx.layouts.scalar(place.ty).is_none() {
             return self.assign_set(op, place, value, operator);
         }
@@ -216,7 +212,7 @@ impl<'a> Body<'_, 'a> {
     fn case(
         &mut self,
         selector: &'a Expr,
-        branches: &'a [(Vec<(i64, i64)>, Vec<Stmt>)],
+        branches: &'a [CaseBranch],
         otherwise: Option<&'a [Stmt]>,
         span: Span,
     ) {
@@ -251,7 +247,8 @@ impl<'a> Body<'_, 'a> {
 
     fn select_case(&mut self, value: Value, labels: &[((i64, i64), Block)], none: Block) {
         let count = labels.iter().fold(0i64, |sum, &((low, high), _)| {
-            sum.saturating_add(high.saturating_sub(low)).saturating_add(1)
+            sum.saturating_add(high.saturating_sub(low))
+                .saturating_add(1)
         });
         if (SWITCH_CASES_MIN..=SWITCH_CASES_MAX).contains(&count) {
             let cases = labels
@@ -267,9 +264,7 @@ impl<'a> Body<'_, 'a> {
             let inside = if low == high {
                 self.b.compare(Compare::Equal, value, first)
             } else {
-                let distance = self
-                    .b
-                    .binary(crate::mir::Binary::Subtract, value, first);
+                let distance = self.b.binary(crate::mir::Binary::Subtract, value, first);
                 let width = self.b.int(Ty::I64, high.wrapping_sub(low));
                 self.b.compare(Compare::BelowEqual, distance, width)
             };
@@ -333,13 +328,7 @@ impl<'a> Body<'_, 'a> {
         self.b.switch_to(exit);
     }
 
-    fn for_range(
-        &mut self,
-        variable: LocalId,
-        from: &'a Expr,
-        to: &'a Expr,
-        body: &'a [Stmt],
-    ) {
+    fn for_range(&mut self, variable: LocalId, from: &'a Expr, to: &'a Expr, body: &'a [Stmt]) {
         let first = self.wide(from);
         let last = self.wide(to);
         let (head, exit) = (self.b.block(), self.b.block());
@@ -438,13 +427,7 @@ impl<'a> Body<'_, 'a> {
         self.b.entry(Entry::GraphDelete, arguments);
     }
 
-    fn strategy(
-        &mut self,
-        object: &'a Place,
-        replicate: &'a Expr,
-        cpu: &'a Expr,
-        span: Span,
-    ) {
+    fn strategy(&mut self, object: &'a Place, replicate: &'a Expr, cpu: &'a Expr, span: Span) {
         if self.context == Context::Operation {
             // The objects there are nested or private: they go where their holder goes.
             self.scalar(replicate);

@@ -258,13 +258,7 @@ impl<'a> Body<'_, 'a> {
     }
 
     /// A deep copy into a live destination in other memory.
-    pub(super) fn copy_value(
-        &mut self,
-        ty: hir::TypeId,
-        to: Address,
-        from: Address,
-        span: Span,
-    ) {
+    pub(super) fn copy_value(&mut self, ty: hir::TypeId, to: Address, from: Address, span: Span) {
         let entry = if self.cx.layouts.plain(ty) {
             let size = self.cx.layouts.size(ty);
             self.b.copy(to, from, size);
@@ -306,13 +300,7 @@ impl<'a> Body<'_, 'a> {
     }
 
     /// A value that dies moves into a live destination.
-    pub(super) fn move_value(
-        &mut self,
-        ty: hir::TypeId,
-        to: Address,
-        from: Address,
-        span: Span,
-    ) {
+    pub(super) fn move_value(&mut self, ty: hir::TypeId, to: Address, from: Address, span: Span) {
         if self.cx.layouts.plain(ty) || self.cx.layouts.has_object(ty) {
             // Objects keep their cells, so their state is copied.
             return self.copy_value(ty, to, from, span);

@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::hir::{
-    Argument, Base, Call, Expr, ExprKind, Invocation, LocalId, Place, StepKind, Stmt,
-    StmtKind,
+    Argument, Base, Call, Expr, ExprKind, Invocation, LocalId, Place, StepKind, Stmt, StmtKind,
 };
 
 /// What a walk meets.
