@@ -184,3 +184,6 @@ global_asm!(
     trap_site = const offset_of!(Control, trap_site),
     poll = const offset_of!(Control, poll),
 );
+
+#[cfg(test)]
+mod tests;
