@@ -269,16 +269,46 @@ mod tests {
 
     #[test]
     fn people_see_the_source_text() {
-        check(MessageFormat::Human, expect![[""]]);
+        check(MessageFormat::Human, expect![[r#"
+            [31m[E0202] error:[0m expected `THEN`, found `y`
+               ╭─[ a.orca:2:3 ]
+               │
+             2 │   y :=  b;
+               │
+               ├─[ a.orca:2:3 ]
+               │
+             1 │ IF x = 1
+               │ ┬─
+               │ ╰─── of this `IF`
+               │
+               │ Help: write `THEN`
+               │
+               │ Note: a note
+            ───╯
+
+            [31m[E0203] error:[0m second
+               ╭─[ a.orca:3:1 ]
+               │
+             3 │ FI;
+            ───╯
+
+            2 errors
+        "#]]);
     }
 
     #[test]
     fn scripts_see_one_line_each() {
-        check(MessageFormat::Short, expect![[""]]);
+        check(MessageFormat::Short, expect![[r#"
+            a.orca:2:3: error[E0202]: expected `THEN`, found `y`
+            a.orca:3:1: error[E0203]: second
+        "#]]);
     }
 
     #[test]
     fn programs_see_json() {
-        check(MessageFormat::Json, expect![[""]]);
+        check(MessageFormat::Json, expect![[r#"
+            {"code":"E0202","file":"a.orca","help":"write `THEN`","labels":[{"file":"a.orca","span":{"end":{"column":3,"line":1,"offset":2},"start":{"column":1,"line":1,"offset":0}},"text":"of this `IF`"}],"message":"expected `THEN`, found `y`","notes":["a note"],"severity":"error","span":{"end":{"column":4,"line":2,"offset":12},"start":{"column":3,"line":2,"offset":11}}}
+            {"code":"E0203","file":"a.orca","help":null,"labels":[],"message":"second","notes":[],"severity":"error","span":{"end":{"column":3,"line":3,"offset":22},"start":{"column":1,"line":3,"offset":20}}}
+        "#]]);
     }
 }

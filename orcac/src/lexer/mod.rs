@@ -15,6 +15,9 @@ mod context;
 mod number;
 pub mod token;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 
 use logos::Logos;
