@@ -10,7 +10,11 @@ use crate::session::Session;
 
 /// The text form of a file.
 pub fn print(session: &Session, file: &File) -> String {
-    let mut printer = Printer { session, out: String::new(), depth: 0 };
+    let mut printer = Printer {
+        session,
+        out: String::new(),
+        depth: 0,
+    };
     for unit in &file.units {
         printer.unit(unit);
     }
@@ -26,7 +30,12 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn line(&mut self, span: Span, text: &str) {
         let (line, column) = self.session.sources.get(span.file).line_column(span.start);
-        let _ = writeln!(self.out, "{:indent$}{text}  @{line}:{column}", "", indent = 2 * self.depth);
+        let _ = writeln!(
+            self.out,
+            "{:indent$}{text}  @{line}:{column}",
+            "",
+            indent = 2 * self.depth
+        );
     }
 
     fn plain(&mut self, text: &str) {
@@ -41,7 +50,11 @@ impl Printer<'_> {
 
     fn id(&self, ident: Ident) -> String {
         let name = self.session.name(ident.name);
-        if name.is_empty() { "<missing>".to_owned() } else { name.to_owned() }
+        if name.is_empty() {
+            "<missing>".to_owned()
+        } else {
+            name.to_owned()
+        }
     }
 
     fn ids(&self, idents: &[Ident]) -> String {
@@ -62,11 +75,19 @@ impl Printer<'_> {
             UnitPart::Specification => "specification",
             UnitPart::Implementation => "implementation",
         };
-        let generic = if unit.generic.is_some() { "generic " } else { "" };
+        let generic = if unit.generic.is_some() {
+            "generic "
+        } else {
+            ""
+        };
         let implicit = if unit.implicit { "implicit " } else { "" };
         let mut text = format!("{implicit}{generic}{kind} {part} {}", self.id(unit.name));
         if !unit.shape.is_empty() {
-            let _ = write!(text, "[{}]", join(&unit.shape, ", ", |dim| self.shape_dim(dim)));
+            let _ = write!(
+                text,
+                "[{}]",
+                join(&unit.shape, ", ", |dim| self.shape_dim(dim))
+            );
         }
         self.line(unit.span, &text);
         self.nested(|p| {
@@ -85,7 +106,12 @@ impl Printer<'_> {
     fn shape_dim(&self, dim: &ShapeDim) -> String {
         match &dim.bounds {
             Some((low, high)) => {
-                format!("{} {}..{}", self.qual(&dim.index), self.id(*low), self.id(*high))
+                format!(
+                    "{} {}..{}",
+                    self.qual(&dim.index),
+                    self.id(*low),
+                    self.id(*high)
+                )
             }
             None => self.qual(&dim.index),
         }
@@ -98,7 +124,10 @@ impl Printer<'_> {
             GenericParamKind::ScalarType => format!("formal scalar type {name}"),
             GenericParamKind::NumericType => format!("formal numeric type {name}"),
             GenericParamKind::Function { params, result } => {
-                format!("formal function {name}{}", self.signature(params, result.as_ref()))
+                format!(
+                    "formal function {name}{}",
+                    self.signature(params, result.as_ref())
+                )
             }
             GenericParamKind::Const(ty) => format!("formal const {name}: {}", self.qual(ty)),
         }
@@ -112,12 +141,24 @@ impl Printer<'_> {
 
     fn decl(&mut self, decl: &Decl) {
         let text = match &decl.kind {
-            DeclKind::Import { from: Some(from), names } => {
+            DeclKind::Import {
+                from: Some(from),
+                names,
+            } => {
                 format!("from {} import {}", self.id(*from), self.ids(names))
             }
             DeclKind::Import { from: None, names } => format!("import {}", self.ids(names)),
-            DeclKind::Instantiation { kind, name, generic, actuals } => {
-                let kind = if *kind == UnitKind::Object { "object" } else { "module" };
+            DeclKind::Instantiation {
+                kind,
+                name,
+                generic,
+                actuals,
+            } => {
+                let kind = if *kind == UnitKind::Object {
+                    "object"
+                } else {
+                    "module"
+                };
                 let (name, generic) = (self.id(*name), self.id(*generic));
                 format!("{kind} {name} = new {generic}({})", self.exprs(actuals))
             }
@@ -146,7 +187,10 @@ impl Printer<'_> {
             None => String::new(),
         };
         let signature = self.signature(&routine.params, routine.result.as_ref());
-        self.line(span, &format!("{parallel}{kind} {}{signature}", self.id(routine.name)));
+        self.line(
+            span,
+            &format!("{parallel}{kind} {}{signature}", self.id(routine.name)),
+        );
         let Some(body) = &routine.body else { return };
         self.nested(|p| {
             p.decls(&body.decls);
@@ -172,7 +216,10 @@ impl Printer<'_> {
         let params = join(params, "; ", |param| {
             let mode = mode(param.mode);
             let names = self.ids(&param.names);
-            format!("{names}: {mode}{}", self.collected(param.collect.as_ref(), self.ty(&param.ty)))
+            format!(
+                "{names}: {mode}{}",
+                self.collected(param.collect.as_ref(), self.ty(&param.ty))
+            )
         });
         match result {
             Some(result) => {
@@ -206,7 +253,12 @@ impl Printer<'_> {
             }
             TypeKind::Enumeration(names) => format!("({})", self.ids(names)),
             TypeKind::Record(fields) => format!("record {}end", self.fields(fields)),
-            TypeKind::Union { tag, tag_type, default, alternatives } => {
+            TypeKind::Union {
+                tag,
+                tag_type,
+                default,
+                alternatives,
+            } => {
                 let default = default.as_ref().map(|e| format!(" ({})", self.expr(e)));
                 let alternatives = join(alternatives, "", |alternative| {
                     let label = self.expr(&alternative.label);
@@ -245,7 +297,9 @@ impl Printer<'_> {
     }
 
     fn fields(&self, fields: &[Fields]) -> String {
-        join(fields, "", |f| format!("{}: {}; ", self.ids(&f.names), self.ty(&f.ty)))
+        join(fields, "", |f| {
+            format!("{}: {}; ", self.ids(&f.names), self.ty(&f.ty))
+        })
     }
 
     fn range(&self, range: &Range) -> String {
@@ -266,22 +320,35 @@ impl Printer<'_> {
 
     fn stmt(&mut self, stmt: &Stmt) {
         let text = match &stmt.kind {
-            StmtKind::Assign { target, op, value, .. } => {
+            StmtKind::Assign {
+                target, op, value, ..
+            } => {
                 let op = op.map_or("", BinaryOp::text);
                 format!("{} {op}:= {}", self.designator(target), self.expr(value))
             }
             StmtKind::Call(call) => self.call(call),
             StmtKind::Operation(call) => self.operation(call),
-            StmtKind::Fork { process, args, on, .. } => {
+            StmtKind::Fork {
+                process, args, on, ..
+            } => {
                 let on = on.as_ref().map(|on| format!(" on {}", self.expr(on)));
                 let args = self.exprs(args);
-                format!("fork {}({args}){}", self.qual(process), on.unwrap_or_default())
+                format!(
+                    "fork {}({args}){}",
+                    self.qual(process),
+                    on.unwrap_or_default()
+                )
             }
             StmtKind::Exit => "exit".to_owned(),
             StmtKind::Return(None) => "return".to_owned(),
             StmtKind::Return(Some(value)) => format!("return {}", self.expr(value)),
             StmtKind::From { args, .. } => format!("from({})", self.exprs(args)),
-            StmtKind::Directive { object, directive, args, .. } => {
+            StmtKind::Directive {
+                object,
+                directive,
+                args,
+                ..
+            } => {
                 let object = self.designator(object);
                 format!("{object}$${}({})", self.id(*directive), self.exprs(args))
             }
@@ -302,7 +369,11 @@ impl Printer<'_> {
                 }
                 self.otherwise(otherwise.as_ref());
             }
-            StmtKind::Case { selector, arms, otherwise } => {
+            StmtKind::Case {
+                selector,
+                arms,
+                otherwise,
+            } => {
                 let text = format!("case {}", self.expr(selector));
                 self.line(span, &text);
                 self.nested(|p| {
@@ -326,11 +397,19 @@ impl Printer<'_> {
                 let text = format!("until {}", self.expr(until));
                 self.plain(&text);
             }
-            StmtKind::ForRange { variable, range, body } => {
+            StmtKind::ForRange {
+                variable,
+                range,
+                body,
+            } => {
                 let text = format!("for {} in {}", self.id(*variable), self.range(range));
                 self.compound(span, &text, body);
             }
-            StmtKind::ForEach { variable, elements, body } => {
+            StmtKind::ForEach {
+                variable,
+                elements,
+                body,
+            } => {
                 let text = format!("for {} in {}", self.id(*variable), self.expr(elements));
                 self.compound(span, &text, body);
             }
@@ -373,7 +452,9 @@ impl Printer<'_> {
             ExprKind::Unary { op, operand, .. } => {
                 format!("({} {})", op.text(), self.expr(operand))
             }
-            ExprKind::Binary { op, left, right, .. } => {
+            ExprKind::Binary {
+                op, left, right, ..
+            } => {
                 format!("({} {} {})", op.text(), self.expr(left), self.expr(right))
             }
             ExprKind::Error => "error".to_owned(),
@@ -400,12 +481,20 @@ impl Printer<'_> {
     }
 
     fn call(&self, call: &Call) -> String {
-        format!("{}({})", self.designator(&call.callee), self.exprs(&call.args))
+        format!(
+            "{}({})",
+            self.designator(&call.callee),
+            self.exprs(&call.args)
+        )
     }
 
     fn operation(&self, call: &OperationCall) -> String {
         let object = self.designator(&call.object);
-        format!("{object}${}({})", self.id(call.operation), self.exprs(&call.args))
+        format!(
+            "{object}${}({})",
+            self.id(call.operation),
+            self.exprs(&call.args)
+        )
     }
 }
 

@@ -164,12 +164,8 @@ impl Assembly {
         let Some(open) = self.open.take() else {
             if !self.damaged {
                 session.report(
-                    Diagnostic::new(
-                        codes::NO_UNIT,
-                        tail.span,
-                        "this `END` closes nothing: no unit is open here",
-                    )
-                    .with_note("an earlier `END` may be one too many"),
+                    Diagnostic::new(codes::NO_UNIT, tail.span, "this `END` closes nothing")
+                        .with_note("an earlier one may be one too many"),
                 );
             }
             self.damaged = true;

@@ -205,6 +205,13 @@ pub(super) fn parse_piece(session: &mut Session, source: &Source, budget: &mut B
                     whole: errors == 0,
                 };
             }
+            // So many mistakes were told that another would not be shown.
+            Err(_) if session.diagnostics.is_full() => {
+                return Parsed {
+                    piece: given_up(source, &tokens),
+                    whole: false,
+                };
+            }
             Err(index) => {
                 let expected = expected(source.file, &tokens, index, budget);
                 Failure { index, expected }
@@ -483,7 +490,7 @@ fn confusable(found: Tok) -> &'static [Tok] {
         Tok::Colon => &[Tok::Eq, Tok::Assign, Tok::Semi, Tok::Arrow],
         Tok::Comma => &[Tok::Semi, Tok::DotDot],
         Tok::Semi => &[Tok::Comma, Tok::Colon, Tok::Then, Tok::Do],
-        Tok::Dot => &[Tok::Semi, Tok::Comma, Tok::DotDot, Tok::Dollar],
+        Tok::Dot => &[Tok::DotDot, Tok::Dollar],
         Tok::DotDot => &[Tok::Dot],
         Tok::Arrow => &[Tok::Ge, Tok::Colon],
         Tok::Do => &[Tok::Then, Tok::Of],
