@@ -10,3 +10,5 @@ pub mod symbol;
 pub mod diagnostics;
 
 pub mod ast;
+pub mod lexer;
+pub mod parser;
