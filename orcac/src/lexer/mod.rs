@@ -15,6 +15,9 @@ mod context;
 mod number;
 pub mod token;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 
 use logos::Logos;
@@ -422,11 +425,16 @@ impl Lexer<'_> {
 
     fn word(&mut self, at: u32, word: &str) {
         let end = at + word.len() as u32;
+        let first = self.case.is_none();
         let case = match self.case {
             Some(case) => case,
             None => self.find_case(at, word),
         };
         if let Some(tok) = token::keyword(word, case) {
+            return self.push(tok, at, end);
+        }
+        // A first word in mixed case has been told; it is read as what it means.
+        if let Some(tok) = token::keyword_in_any_case(word).filter(|_| first) {
             return self.push(tok, at, end);
         }
         let fault = if word.starts_with('_') {
@@ -475,13 +483,6 @@ impl Lexer<'_> {
                 KeywordCase::Lower
             };
             self.case = Some(case);
-            // The word itself is read as what it means.
-            let tok = token::keyword_in_any_case(word).expect("found above");
-            self.tokens.push(Token {
-                tok,
-                start: at,
-                end: at + word.len() as u32,
-            });
             return case;
         } else if all_lower && !self.majority_is_upper() {
             KeywordCase::Lower

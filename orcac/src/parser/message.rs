@@ -193,6 +193,19 @@ impl Teller<'_> {
 
     fn unexpected(&self, kind: Kind) -> Diagnostic {
         let found = self.found();
+        let stray = self
+            .tokens
+            .get(self.failure.index)
+            .is_some_and(|t| t.tok == Tok::End);
+        if stray && self.failure.expects(Tok::Const) && !self.failure.expects(Tok::End) {
+            return self
+                .diagnostic(
+                    codes::NO_UNIT,
+                    self.here(),
+                    format!("this {found} closes nothing"),
+                )
+                .with_note("an earlier one may be one too many");
+        }
         let expected = self.expected();
         let message = match expected {
             Some(expected) => format!("expected {expected}, found {found}"),
@@ -455,7 +468,10 @@ impl Teller<'_> {
             .diagnostic(
                 codes::UNEXPECTED_TOKEN,
                 span,
-                format!("the name `{word}` cannot stand here; {wanted} is the keyword"),
+                match tok.is_keyword() {
+                    true => format!("the name `{word}` cannot stand here; {wanted} is the keyword"),
+                    false => format!("the name `{word}` cannot stand here; expected {wanted}"),
+                },
             )
             .with_help(format!("write {wanted}"));
         if only_case {

@@ -483,7 +483,7 @@ fn confusable(found: Tok) -> &'static [Tok] {
         Tok::Colon => &[Tok::Eq, Tok::Assign, Tok::Semi, Tok::Arrow],
         Tok::Comma => &[Tok::Semi, Tok::DotDot],
         Tok::Semi => &[Tok::Comma, Tok::Colon, Tok::Then, Tok::Do],
-        Tok::Dot => &[Tok::Semi, Tok::Comma, Tok::DotDot, Tok::Dollar],
+        Tok::Dot => &[Tok::DotDot, Tok::Dollar],
         Tok::DotDot => &[Tok::Dot],
         Tok::Arrow => &[Tok::Ge, Tok::Colon],
         Tok::Do => &[Tok::Then, Tok::Of],
