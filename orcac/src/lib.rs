@@ -12,3 +12,9 @@ pub mod diagnostics;
 pub mod ast;
 pub mod lexer;
 pub mod parser;
+
+pub mod resolve;
+pub mod typecheck;
+
+pub mod hir;
+pub mod patterns;

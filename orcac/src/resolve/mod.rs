@@ -380,8 +380,9 @@ impl Units {
     }
 
     fn near_unit(&self, session: &Session, name: Ident) -> Option<String> {
-        let known = self.list.iter().map(|info| session.name(info.name));
-        scope::nearest_text(session.name(name.name), known.chain(files::library_names()))
+        let mut known: Vec<&str> = files::library_names().collect();
+        known.extend(self.list.iter().map(|info| session.name(info.name)));
+        scope::nearest_text(session.name(name.name), known.into_iter())
     }
 }
 

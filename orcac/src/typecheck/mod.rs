@@ -15,7 +15,6 @@ mod call;
 mod convert;
 mod declare;
 mod entity;
-mod error;
 mod expr;
 mod finish;
 mod generic;
@@ -113,7 +112,7 @@ impl<'s> Checker<'s> {
         let marks = self.marks();
         self.check_abstract_generics();
         self.forget(marks);
-        name.map(|name| self.into_program(name, main))
+        self.into_program(name?, main)
     }
 
     /// Declares the implementations and checks the bodies of all instances from `first` on, and of those that turn up.
