@@ -16,6 +16,8 @@ mod pieces;
 mod repair;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use crate::ast;

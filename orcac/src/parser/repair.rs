@@ -205,6 +205,13 @@ pub(super) fn parse_piece(session: &mut Session, source: &Source, budget: &mut B
                     whole: errors == 0,
                 };
             }
+            // So many mistakes were told that another would not be shown.
+            Err(_) if session.diagnostics.is_full() => {
+                return Parsed {
+                    piece: given_up(source, &tokens),
+                    whole: false,
+                };
+            }
             Err(index) => {
                 let expected = expected(source.file, &tokens, index, budget);
                 Failure { index, expected }
