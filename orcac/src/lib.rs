@@ -10,6 +10,12 @@ pub mod symbol;
 pub mod diagnostics;
 
 pub mod ast;
+pub mod lexer;
+pub mod parser;
+
+pub mod resolve;
+pub mod typecheck;
 
 pub mod hir;
+pub mod patterns;
 pub mod mir;

@@ -11,6 +11,9 @@ use std::sync::Arc;
 pub struct Symbol(u32);
 
 impl Symbol {
+    /// The empty text: the name of something whose name did not parse. Nobody complains of it a second time.
+    pub const MISSING: Symbol = Symbol(0);
+
     /// The position in the interner's table.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -18,10 +21,25 @@ impl Symbol {
 }
 
 /// The table behind `Symbol`.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Interner {
     by_text: BTreeMap<Arc<str>, Symbol>,
     texts: Vec<Arc<str>>,
+}
+
+impl Default for Interner {
+    fn default() -> Interner {
+        let mut interner = Interner {
+            by_text: BTreeMap::new(),
+            texts: Vec::new(),
+        };
+        assert_eq!(
+            interner.intern(""),
+            Symbol::MISSING,
+            "the empty text comes first"
+        );
+        interner
+    }
 }
 
 impl Interner {

@@ -4,6 +4,7 @@
 //! span; a label stands where the cause is. `codes` is the table of all codes; `render` turns diagnostics into text.
 
 pub mod codes;
+pub mod render;
 
 use std::fmt;
 
