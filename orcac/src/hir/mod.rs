@@ -11,6 +11,8 @@
 //!
 //! Whatever the language refuses or this compiler does not do yet never gets here: a program with errors has no HIR.
 
+pub mod print;
+
 use crate::source::Span;
 
 macro_rules! ids {

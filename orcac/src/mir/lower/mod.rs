@@ -32,6 +32,8 @@ mod structured;
 mod visit;
 
 #[cfg(test)]
+mod interpreter;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
