@@ -137,7 +137,10 @@ impl Checker<'_> {
             (_, Ty::Nil) => Operand::constant(to, Value::Nil, span),
             (_, Ty::Added(_)) => Operand {
                 ty: to,
-                expr: Expr { ty: id, ..operand.expr },
+                expr: Expr {
+                    ty: id,
+                    ..operand.expr
+                },
                 ..operand
             },
             _ => Operand::computed(id, ExprKind::Convert(Box::new(operand.expr)), span),
@@ -185,7 +188,11 @@ impl Checker<'_> {
     }
 
     /// A constant expression; one that is not constant is reported.
-    pub(crate) fn constant_expr(&mut self, expr: &ast::Expr, hint: Option<TypeId>) -> Option<Operand> {
+    pub(crate) fn constant_expr(
+        &mut self,
+        expr: &ast::Expr,
+        hint: Option<TypeId>,
+    ) -> Option<Operand> {
         let operand = self.expr(expr, hint);
         if operand.ty.is_error() {
             return None;
@@ -204,7 +211,11 @@ impl Checker<'_> {
     /// A value as an expression of its type.
     pub(crate) fn value_expr(&self, value: &Value, ty: TypeId, span: Span) -> Expr {
         let all = |parts: &[Value], types: &mut dyn Iterator<Item = TypeId>| {
-            parts.iter().zip(types).map(|(part, ty)| self.value_expr(part, ty, span)).collect()
+            parts
+                .iter()
+                .zip(types)
+                .map(|(part, ty)| self.value_expr(part, ty, span))
+                .collect()
         };
         let kind = match (value, self.types.kind(ty)) {
             (Value::Int(number), _) => ExprKind::Integer(*number),
@@ -217,10 +228,12 @@ impl Checker<'_> {
             (Value::Set(parts), TypeKind::Set { element } | TypeKind::Bag { element }) => {
                 ExprKind::SetAggregate(all(parts, &mut std::iter::repeat(*element)))
             }
-            (Value::Array { bounds, elements }, TypeKind::Array(array)) => ExprKind::ArrayAggregate {
-                bounds: bounds.to_vec(),
-                elements: all(elements, &mut std::iter::repeat(array.element)),
-            },
+            (Value::Array { bounds, elements }, TypeKind::Array(array)) => {
+                ExprKind::ArrayAggregate {
+                    bounds: bounds.to_vec(),
+                    elements: all(elements, &mut std::iter::repeat(array.element)),
+                }
+            }
             _ => ExprKind::Integer(0),
         };
         Expr { kind, ty, span }
@@ -228,6 +241,9 @@ impl Checker<'_> {
 
     /// The value of parts, if all are constant.
     pub(crate) fn all_values(operands: &[Operand]) -> Option<Rc<[Value]>> {
-        operands.iter().map(|operand| operand.value.clone()).collect()
+        operands
+            .iter()
+            .map(|operand| operand.value.clone())
+            .collect()
     }
 }
