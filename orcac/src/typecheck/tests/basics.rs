@@ -19,7 +19,19 @@ MODULE IMPLEMENTATION t1;
   END;
 END;
 "#,
-        &expect![[r#""#]],
+        &expect![[r#"
+            program main
+            process t1.OrcaMain()
+              i: integer
+              s: string
+              BEGIN
+                i := 7
+                Write((i / 2), " ", (-(i / 2)), " ", ((0 - i) % 2), " ", 255, " ")
+                Write(0.1, " ", 1000000.0, " ")
+                s := "ab"
+                IF ((s = "ab") AND ODD(i))
+                  WriteLine("true-branch")
+        "#]],
     );
 }
 
@@ -48,7 +60,30 @@ MODULE IMPLEMENTATION t2;
   END;
 END;
 "#,
-        &expect![[r#""#]],
+        &expect![[r#"
+            program main
+            type t9 acc = OBJECT o0
+            object acc
+              sum: integer
+              cnt: integer
+              operation add(v: integer) write
+                BEGIN
+                  sum +:= v
+                  cnt +:= 1
+              operation await(n: integer): integer blocking
+                GUARD (cnt = n) read
+                  RETURN sum
+            process t2.w(a: SHARED acc; k: integer)
+              BEGIN
+                a$add(k)
+            process t2.OrcaMain()
+              a: acc
+              FOR k: integer
+              BEGIN
+                FOR k IN 1 .. 10
+                  FORK t2.w(SHARED a, k) ON (k % NCPUS())
+                WriteLine(a$await(10))
+        "#]],
     );
 }
 
@@ -66,7 +101,18 @@ MODULE IMPLEMENTATION t3;
   END;
 END;
 "#,
-        &expect![[r#""#]],
+        &expect![[r#"
+            program main
+            type t9 v = ARRAY[integer] OF integer
+            process t3.OrcaMain()
+              a: v[1 .. 5]
+              e: v
+              BEGIN
+                WriteLine(LB(e, 1), " ", UB(e, 1), " ", SIZE(a))
+                e := a
+                e[5] := 1
+                a[6] := 1
+        "#]],
     );
 }
 
@@ -89,6 +135,9 @@ process OrcaMain();
   c: Cell;
 begin fork add(c, 5) on(1); end;
 "#,
-        &expect![[r#""#]],
+        &expect![[r#"
+            main.orca:11:23: error[E0302]: `Cell` is not declared
+            main.orca:14:3: warning[W0303]: `c` is used but never assigned
+        "#]],
     );
 }
