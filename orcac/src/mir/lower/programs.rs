@@ -525,3 +525,188 @@ fn constants_are_bytes_of_the_program() {
         100,
     );
 }
+
+#[test]
+fn objects_in_parameters_records_and_results_are_copied() {
+    let main = module(
+        ACC,
+        "IMPORT acc; TYPE o = ARRAY[integer] OF acc; TYPE r = RECORD n: integer; a: acc; s: string; END;
+         FUNCTION private(a: acc): integer; BEGIN a$add(1000); RETURN a$twice(0); END;
+         FUNCTION through(a: SHARED acc; s: string); t: string; BEGIN a$add(1); a$swap(s, t); END;
+         FUNCTION make(n: integer): o; x: o[1 .. 2]; BEGIN x[2]$add(n); RETURN x; END;
+         FUNCTION wrap(a: acc): r; x: r; BEGIN x.a := a; x.n := 3; x.s := \"wrapped\"; RETURN x; END;
+         FUNCTION count(a: o): integer; BEGIN a[1]$add(7); RETURN SIZE(a) + a[1]$twice(0); END;
+         PROCESS OrcaMain(); a: acc; x, y: o[1 .. 2]; z: o; p, q: r;",
+        "Write(private(a), ' ', a$twice(0), ' '); through(a, \"text\"); Write(a$all(), a$twice(0), ' ');
+         x := make(5); Write(x[2]$twice(0), ' '); z := x; z[2]$add(1); Write(x[2]$twice(0), z[2]$twice(0), ' ');
+         p := wrap(a); q := p; q.a$add(1); Write(p.s, p.n, p.a$twice(0), q.a$twice(0), ' ');
+         Write(count(x), x[1]$twice(0), ' '); through(x[1], \"in\"); y[2] := x[1]; Write(y[2]$all(), SIZE(z));",
+    );
+    check_file(
+        &main,
+        "1100 100 text101 105 105106 wrapped3101102 109100 in2",
+    );
+}
+
+#[test]
+fn operations_pass_fields_of_their_own_object() {
+    let object = "OBJECT SPECIFICATION b; OPERATION go(): string; END;
+OBJECT IMPLEMENTATION b;
+  TYPE v = ARRAY[integer] OF string; TYPE r = RECORD a: integer; s: string; END;
+  x: v[1 .. 2]; n: integer; t: r;
+  FUNCTION twice(s: SHARED string; n: SHARED integer; k: integer): string; BEGIN n +:= k; s[1] := 'Z'; RETURN s; END;
+  FUNCTION low(o: OUT integer; s: OUT string[5 .. 6]); BEGIN o := 3; s[5] := 'l'; s[6] := 'o'; END;
+  OPERATION put(s: string; o: OUT string; k: OUT integer);
+  BEGIN x := v:[\"new1\", \"new2\", \"new3\"]; t.s := s; n := 50; o := s; k := n + 1; END;
+  OPERATION go(): string; u: string;
+  BEGIN
+    x[1] := \"one\"; x[2] := \"two\"; u := twice(x[2], n, n); t := r:{n, \"rec\"};
+    u := twice(t.s, t.a, 4); x[1] := t.s; low(n, x[2]); low(t.a, t.s);
+    SELF$put(x[1], x[2], n); RETURN x[2];
+  END;
+END;
+";
+    let main = module(
+        object,
+        "IMPORT b; PROCESS OrcaMain(); a: b;",
+        "Write(a$go());",
+    );
+    check_file(&main, "Zec");
+}
+
+#[test]
+fn a_guard_that_writes_leaves_nothing_behind() {
+    let object = "OBJECT SPECIFICATION b; OPERATION go(): integer; OPERATION set(n: integer); END;
+OBJECT IMPLEMENTATION b;
+  TYPE v = ARRAY[integer] OF string; TYPE s = SET OF integer;
+  x: v[1 .. 2]; n: integer; t: s;
+  FUNCTION try(x: SHARED v; t: SHARED s; n: integer): boolean;
+  BEGIN x := v:[\"gone\"]; INSERT(n, t); RETURN n > 1; END;
+  OPERATION go(): integer; k: string[1 .. 3];
+  BEGIN
+    GUARD try(x, t, n) DO k[2] := 'x'; RETURN 100 * SIZE(x) + SIZE(t); OD;
+    GUARD n = 1 DO RETURN 10 * SIZE(x) + SIZE(t); OD;
+  END;
+  OPERATION set(m: integer); BEGIN n := m; END;
+END;
+";
+    let main = module(
+        object,
+        "IMPORT b; PROCESS OrcaMain(); a: b; i: integer;",
+        "a$set(1); Write(a$go(), ' '); a$set(2); Write(a$go()); a$set(0);\ni := a$go();",
+    );
+    let ended = execute(&main);
+    assert_eq!(ended.output, "20 101");
+    assert_eq!(ended.trap, Some((Trap::LocalDeadlock, 101)));
+}
+
+#[test]
+fn temporaries_of_conditions_and_arguments_are_freed() {
+    check(
+        "TYPE s = SET OF string; TYPE r = RECORD a: s; n: string; END; TYPE rs = ARRAY[integer] OF r;
+         FUNCTION one(x: string): s; a: s; BEGIN INSERT(x, a); RETURN a; END;
+         FUNCTION rec(x: string): r; BEGIN RETURN r:{one(x), x}; END;
+         FUNCTION n(x: r; y: s; z: string): integer; BEGIN RETURN SIZE(x.a + y) + SIZE(z); END;
+         FUNCTION many(k: integer): rs; a: rs[1 .. k]; BEGIN a[k] := rec(\"m\"); RETURN a; END;
+         PROCESS OrcaMain(); a: r; i: integer; b: rs;",
+        "Write(n(rec(\"a\"), one(\"b\"), \"ccc\"));
+         WHILE (one(\"x\") = one(\"x\")) AND (n(rec(\"a\"), one(\"a\"), \"\") = 1) AND (i < 3) DO i +:= 1; OD; Write(i);
+         a := rec(\"k\"); a := r:{a.a + one(\"j\"), a.n}; Write(SIZE(a.a), a.n); a.a := a.a - one(\"k\"); a.a +:= a.a;
+         IF \"j\" IN a.a * one(\"j\") THEN Write('y'); FI;
+         b := many(2); b[1] := b[2]; b := rs:[b[1], rec(\"z\"), a]; Write(SIZE(b), b[1].n, b[2].n, b[3].n);
+         CASE n(a, a.a, a.n) OF 2 => Write('t'); ELSE Write('f'); ESAC;
+         FOR k IN n(a, a.a, \"\") .. n(a, a.a, \"xx\") DO Write(k); OD;",
+        "532ky3mzkt123",
+    );
+}
+
+#[test]
+fn indices_of_every_discrete_type() {
+    check(
+        "TYPE colour = (red, green, blue); TYPE a = ARRAY[colour] OF integer; TYPE b = ARRAY[char] OF boolean;
+         TYPE c = ARRAY[longint] OF char; TYPE d = ARRAY[boolean, colour] OF shortint;
+         PROCESS OrcaMain(); x: a[red .. blue]; y: b['a' .. 'z']; z: c[5 .. 6]; w: d[false .. true, green .. blue]; l: longint; k: char;",
+        "x[blue] := 4; FOR i IN red .. blue DO x[i] +:= 1; OD; k := 'q'; y[k] := true; l := 6; z[l] := 'c'; w[true, green] := -3;
+         Write(x[red], x[blue], z[6], w[true, green], w[false, blue]); IF y['q'] AND NOT y['r'] THEN Write('y'); FI;
+         IF UB(x) = blue THEN Write(ORD(UB(x)), UB(y), UB(z)); FI; FOR m IN l - 1 .. l DO Write(m); OD;",
+        "15c-30y2z656",
+    );
+}
+
+#[test]
+fn types_of_routines_have_bounds_of_their_parameters() {
+    check(
+        "FUNCTION f(n: integer; k: OUT integer): integer;
+           TYPE v = ARRAY[integer 1 .. n] OF integer; TYPE w = RECORD a, b: v; END;
+           x: w; y: v;
+         BEGIN k := UB(x.b); x.a[n] := 7; y := x.a; RETURN y[n] + SIZE(x.b); END;
+         PROCESS OrcaMain(); i: integer;",
+        "Write(f(4, i), i);",
+        "114",
+    );
+}
+
+#[test]
+fn nodes_have_fields_of_any_type() {
+    check(
+        "TYPE vec = ARRAY[integer] OF string; TYPE nodeT = NODENAME OF gT; TYPE names = SET OF nodeT;
+         TYPE gT = GRAPH all: names; top: vec[1 .. 2]; NODES s: vec[3 .. 4]; next: names; END;
+         TYPE pair = RECORD g: gT; n: nodeT; END;
+         FUNCTION new(g: SHARED gT): nodeT; n: nodeT; BEGIN n := ADDNODE(g); INSERT(n, g.all); RETURN n; END;
+         PROCESS OrcaMain(); g: gT; p: pair; m: nodeT;",
+        "g[new(g)].s[3] := \"x\"; m := new(g); g[m].s[4] := \"y\"; INSERT(m, g[m].next); g.top[2] := \"t\";
+         p.g := g; p.n := m; FOR n IN p.g.all DO Write(p.g[n].s[3], p.g[n].s[4], SIZE(p.g[n].next), ' '); OD;
+         DELETENODE(p.g, FROM(p.g.all)); Write(SIZE(p.g.all), SIZE(g.all), p.g.top[2], UB(p.g[p.n].s));
+         FOR k IN 1 .. 20 DO m := new(g); g[m].s := vec:[\"only\"]; OD; Write(SIZE(g.all), g[m].s[1]);",
+        "x0 y1 12t422only",
+    );
+}
+
+#[test]
+fn arguments_of_write_are_evaluated_before_any_is_written() {
+    check(
+        "FUNCTION f(s: SHARED string): integer; BEGIN WriteLine(\"in\"); s := \"after\"; RETURN 1; END;
+         PROCESS OrcaMain(); s: string;",
+        "s := \"before\"; WriteLine(s, f(s), s, 1.5);",
+        "in\nbefore1after1.5\n",
+    );
+}
+
+#[test]
+fn a_large_value_lives_in_a_block_of_its_own() {
+    check(
+        "TYPE big = ARRAY[integer 1 .. 5000] OF integer; TYPE r = RECORD a: big; s: string; END;
+         FUNCTION f(x: big; n: integer): big; BEGIN x[n] := n; IF n > 1 THEN RETURN f(x, n - 1); FI; RETURN x; END;
+         FUNCTION g(x: r): r; BEGIN x.s := \"g\"; RETURN x; END;
+         PROCESS OrcaMain(); x, y: big; z: r;",
+        "y := f(x, 3); Write(y[1], y[2], y[3], x[1]); z.a := y; z := g(z); Write(z.s, z.a[3]); IF z.a = y THEN Write('='); FI;",
+        "1230g3=",
+    );
+}
+
+#[test]
+fn an_object_that_reads_a_clock_runs_in_the_process_while_it_is_not_shared() {
+    let text = "OBJECT SPECIFICATION b; OPERATION ask(): integer; END;
+OBJECT IMPLEMENTATION b; n: integer;
+  OPERATION ask(): integer; BEGIN Read(n); RETURN n; END;
+END;
+MODULE IMPLEMENTATION main; IMPORT b; PROCESS OrcaMain(); a: b; BEGIN Write(a$ask()); END; END;
+";
+    let files = MemoryFiles::new().with("main.orca", text);
+    let mut session = Session::new(Options::default(), Box::new(files));
+    let program = check_program(&mut session, Path::new("main.orca"), &[]).expect("it is right");
+    let program = super::lower(&session, &program);
+    assert_eq!(verify(&program), []);
+    let calls_read = |name: &str| {
+        let function = program.functions.iter().find(|f| f.name == name);
+        let blocks = &function.unwrap_or_else(|| panic!("no {name}")).blocks;
+        blocks.iter().flat_map(|block| &block.insts).any(|inst| {
+            matches!(
+                inst.op,
+                crate::mir::Op::CallEntry(orca_abi::symbols::Entry::Read, _)
+            )
+        })
+    };
+    assert!(calls_read("b$ask.writes.unshared"));
+    assert!(!calls_read("b$ask.writes"));
+}
