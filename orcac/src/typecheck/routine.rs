@@ -289,7 +289,10 @@ impl Checker<'_> {
             Entity::Local(id)
         };
         if ty.is_error() {
-            routine.uses[id.index()].used = true;
+            routine.uses[id.index()] = LocalUse {
+                used: true,
+                assigned: true,
+            };
         }
         self.declare_name(name, entity);
         id
