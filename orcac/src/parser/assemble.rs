@@ -178,6 +178,17 @@ impl Assembly {
                 "`END GENERIC` closes a unit that is not generic",
             );
         }
+        let misfit = match (&tail.init, open.unit.part, open.unit.kind) {
+            (None, ..) => None,
+            (_, UnitPart::Specification, _) => Some("a specification has no initialisation part"),
+            (_, _, UnitKind::Module) => {
+                Some("a module has no initialisation part; objects and data modules have")
+            }
+            _ => None,
+        };
+        if let Some(message) = misfit.filter(|_| !self.damaged) {
+            misplaced(session, tail.begin, message);
+        }
         self.put(session, open, tail.span, tail.init);
     }
 
@@ -323,20 +334,10 @@ fn check_head(session: &mut Session, head: &UnitHead) {
 /// What may stand in which unit.
 fn check_decls(session: &mut Session, unit: &Unit, damaged: bool) {
     let specification = unit.part == UnitPart::Specification;
-    if let Some(init) = unit.init.as_ref().filter(|_| !damaged) {
-        if specification {
-            misplaced(
-                session,
-                init.span,
-                "a specification has no initialisation part",
-            );
-        } else if unit.kind == UnitKind::Module {
-            let message = "a module has no initialisation part; objects and data modules have";
-            misplaced(session, init.span, message);
-        }
-    }
     for decl in &unit.decls {
         match &decl.kind {
+            // After other mistakes what looks like a variable may have been something else.
+            DeclKind::Var { .. } if damaged => {}
             DeclKind::Var { .. } => {
                 let message = match (unit.kind, specification) {
                     (UnitKind::Object, false) | (UnitKind::Data, true) => continue,

@@ -78,13 +78,14 @@ pub(super) struct Placed {
 pub(super) struct Failure {
     /// The index of the token that it could not take; the length of the list at its end.
     pub(super) index: usize,
-    /// What it could have taken; a name, number or string stands for all of its kind.
+    /// Those of `ASKED` that it could have taken.
     pub(super) expected: Vec<Tok>,
 }
 
 impl Failure {
     /// Whether the parser could have taken this.
     pub(super) fn expects(&self, tok: Tok) -> bool {
+        debug_assert!(ASKED.contains(&tok), "{tok:?} is asked for");
         self.expected.contains(&tok)
     }
 }
@@ -92,15 +93,23 @@ impl Failure {
 /// The name that stands for all names, and for one that is missing.
 pub(super) const NAME: Tok = Tok::Ident(Symbol::MISSING);
 
-/// What could stand in the place of the token at `index`.
+/// The tokens that repair and messages ask for.
+#[rustfmt::skip]
+const ASKED: &[Tok] = &[
+    NAME, Tok::Error, Tok::Then, Tok::Do, Tok::Of, Tok::Fi, Tok::Od, Tok::Esac, Tok::Until, Tok::End,
+    Tok::While, Tok::Repeat, Tok::Const, Tok::Type, Tok::Record, Tok::Array, Tok::Not, Tok::Guard,
+    Tok::Import, Tok::Module, Tok::New, Tok::Nodes, Tok::Specification, Tok::Implementation, Tok::In,
+    Tok::Assign, Tok::Eq, Tok::Ge, Tok::Star, Tok::Slash, Tok::Colon, Tok::Semi, Tok::Comma,
+    Tok::Dot, Tok::DotDot, Tok::Arrow, Tok::Dollar, Tok::LParen, Tok::RParen, Tok::LBrack,
+    Tok::RBrack, Tok::LBrace, Tok::RBrace,
+];
+
+/// What could stand in the place of the token at `index`, of those in `ASKED`.
 ///
 /// The generated parser merges states, so its own list lacks what a reduction made too early has hidden; but it
 /// never takes a wrong token, so trying each is exact.
 fn expected(file: FileId, tokens: &[Placed], index: usize, budget: &mut Budget) -> Vec<Tok> {
-    let words = token::KEYWORDS.iter().map(|&(_, tok)| tok);
-    let all = words
-        .chain(token::MARKS.iter().copied())
-        .chain([NAME, Tok::Error, Tok::Init]);
+    let all = ASKED.iter().copied();
     let mut prefix: Vec<Placed> = tokens[..index].to_vec();
     let byte = prefix.last().map_or(0, |token| token.end);
     all.filter(|&tok| {
@@ -382,7 +391,7 @@ fn candidates(
         if k == 2 && matches!(tokens[0].tok, Tok::Module | Tok::Object) && found == Tok::Semi {
             add(Kind::MissingUnitPart, 1..1, &[Tok::Implementation]);
         }
-        for &tok in confusable(found) {
+        for &tok in confusable(found).iter().filter(|_| found != Tok::Semi) {
             let in_expression = found == Tok::Colon && failure.expects(Tok::Star);
             if failure.expects(tok) && !(in_expression && tok == Tok::Eq) {
                 add(Kind::Instead(tok), k..k + 1, &[tok]);
@@ -430,6 +439,14 @@ fn candidates(
         .filter(|&&tok| failure.expects(tok) && !opens(tok))
     {
         add(Kind::Missing(tok), k..k, &[tok]);
+    }
+    if found == Some(Tok::Semi) {
+        for &tok in confusable(Tok::Semi)
+            .iter()
+            .filter(|&&tok| failure.expects(tok))
+        {
+            add(Kind::Instead(tok), k..k + 1, &[tok]);
+        }
     }
     if call && operand {
         add(
