@@ -180,3 +180,35 @@ fn every_stderr_has_its_source() {
         }
     }
 }
+
+/// The sources below a folder, in order.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let ext = path.extension().and_then(|ext| ext.to_str());
+        if path.is_dir() {
+            sources(&path, found);
+        } else if matches!(ext, Some("orca" | "spf" | "imp")) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn shipped_sources_parse_without_a_message() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    for folder in ["stdlib", "programs"] {
+        sources(&home.join(folder), &mut found);
+    }
+    for path in found {
+        let mut session = Session::new(Options::default(), Box::new(DiskFiles));
+        parse(&mut session, &path);
+        let shown = render(&session, &Style::default());
+        assert_eq!(shown, "", "{path:?}");
+    }
+}

@@ -39,10 +39,10 @@ pub(super) fn check_depth(session: &mut Session, lexed: &Lexed) -> bool {
             | Tok::Od
             | Tok::Esac
             | Tok::Until
-            | Tok::End => {
-                if open.len() > 1 {
-                    total -= open.pop().expect("more than one is open");
-                }
+            | Tok::End
+                if open.len() > 1 =>
+            {
+                total -= open.pop().expect("more than one is open");
             }
             Tok::Semi | Tok::Comma => {
                 let base = usize::from(open.len() > 1);
