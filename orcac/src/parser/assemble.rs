@@ -212,12 +212,32 @@ impl Assembly {
                     session.report(Diagnostic::new(codes::NO_UNIT, item.span(), message));
                 }
             }
+            self.check_outside(session, &item);
             let items = match &mut self.open {
                 Some(open) => &mut open.items,
                 None => &mut self.loose,
             };
             items.add(session, item, self.damaged);
         }
+    }
+}
+
+impl Assembly {
+    /// An operation outside of every unit: an `END` too many has closed its object, which is told once.
+    fn check_outside(&mut self, session: &mut Session, item: &Item) {
+        let Item::Head(routine) = item else { return };
+        if self.open.is_some() || self.damaged || routine.kind != RoutineKind::Operation {
+            return;
+        }
+        self.damaged = true;
+        session.report(
+            Diagnostic::new(
+                codes::NO_UNIT,
+                routine.head,
+                "an operation outside of every object",
+            )
+            .with_note("an `END` before it may be one too many"),
+        );
     }
 }
 
@@ -363,13 +383,13 @@ fn check_decls(session: &mut Session, unit: &Unit, damaged: bool) {
             DeclKind::Type { ty: None, .. } if unit.kind == UnitKind::Data => {
                 misplaced(session, decl.span, "a data module has no opaque types");
             }
-            DeclKind::Routine(routine) => check_routine(session, unit, routine),
+            DeclKind::Routine(routine) => check_routine(session, unit, routine, damaged),
             _ => {}
         }
     }
 }
 
-fn check_routine(session: &mut Session, unit: &Unit, routine: &Routine) {
+fn check_routine(session: &mut Session, unit: &Unit, routine: &Routine, damaged: bool) {
     let message = match (routine.kind, unit.kind) {
         (RoutineKind::Operation, UnitKind::Module | UnitKind::Data) => {
             Some("operations stand in objects only")
@@ -382,7 +402,8 @@ fn check_routine(session: &mut Session, unit: &Unit, routine: &Routine) {
         }
         _ => None,
     };
-    if let Some(message) = message {
+    // After other mistakes the unit may not be what it seems.
+    if let Some(message) = message.filter(|_| !damaged) {
         misplaced(session, routine.head, message);
     }
     if let (RoutineKind::Process, Some(result)) = (routine.kind, &routine.result) {
