@@ -1,1 +1,3 @@
+//! The compiler from the command line.
+
 fn main() {}
