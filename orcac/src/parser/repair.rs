@@ -1,0 +1,723 @@
+//! Mending a piece that does not parse.
+//!
+//! When the parser stops at a token, a list of small edits is tried, from the most specific to the crudest: put a word in,
+//! take one for another, leave one out, leave out a statement, leave out the rest. The first edit after which the
+//! parser gets well past the place wins; if none does, the one that gets furthest. The choice also says what the
+//! mistake was, so `message` can name it. Every edit makes progress and their number is bounded, so is the work: a budget of
+//! tokens for trials makes the whole linear in the text.
+
+use std::ops::Range;
+
+use crate::lexer::Token;
+use crate::lexer::token::{self, KeywordCase, Tok};
+use crate::session::Session;
+use crate::source::{FileId, Span};
+use crate::symbol::{Interner, Symbol};
+
+use super::assemble::Parsed;
+use super::build::{Cx, Item, Loc, Piece};
+use super::{message, orca};
+use crate::ast::{Decl, DeclKind};
+
+use lalrpop_util::ParseError;
+
+/// A piece and where it stands.
+pub(super) struct Source<'a> {
+    pub(super) file: FileId,
+    pub(super) case: KeywordCase,
+    /// The length of the file.
+    pub(super) end: u32,
+    pub(super) tokens: &'a [Token],
+    /// The token after the piece.
+    pub(super) follower: Option<Token>,
+}
+
+/// Tokens that may still be parsed in trials.
+pub(super) struct Budget {
+    tokens: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { tokens: 2_000_000 }
+    }
+}
+
+/// Mistakes reported in one piece; a piece with more is not worth mending.
+const PIECE_ERRORS_MAX: usize = 12;
+/// An edit is taken at once if the parser gets so many tokens past the mistake.
+const GOOD_GAIN: usize = 6;
+/// How many tokens behind a mistake a trial looks at.
+const TRIAL_LEN: usize = 40;
+/// How far back a statement or declaration is looked for.
+const LOOK_BACK: usize = 2_000;
+
+/// A token of the piece as mended so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) tok: Tok,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Its index in the piece as written; of an inserted token, that of the token behind it.
+    pub(super) origin: usize,
+}
+
+/// Where the parser stopped.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// The index of the token that it could not take; the length of the list at its end.
+    pub(super) index: usize,
+    /// What it could have taken, in the grammar's notation.
+    pub(super) expected: Vec<String>,
+}
+
+impl Failure {
+    /// Whether the parser could have taken this.
+    pub(super) fn expects(&self, tok: Tok) -> bool {
+        let name = terminal(tok);
+        self.expected.iter().any(|expected| *expected == name)
+    }
+}
+
+/// The grammar's notation of a terminal.
+fn terminal(tok: Tok) -> String {
+    match tok {
+        Tok::Ident(_) => "ident".to_owned(),
+        Tok::Int(..) => "int".to_owned(),
+        Tok::Real(_) => "real".to_owned(),
+        Tok::Char(_) => "char".to_owned(),
+        Tok::Str(_) => "string".to_owned(),
+        Tok::Error => "error".to_owned(),
+        Tok::Init => "INIT".to_owned(),
+        other => format!(
+            "{:?}",
+            other.spelling().expect("words and marks have a spelling")
+        ),
+    }
+}
+
+/// What kind of mistake an edit mends.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Kind {
+    /// This is missing.
+    Missing(Tok),
+    /// An expression, type or statement is missing.
+    MissingPart,
+    /// A name is missing.
+    MissingName,
+    /// A call without parentheses.
+    MissingParens,
+    /// Constructs are open that must be closed here.
+    Unclosed,
+    /// The token should be this one.
+    Instead(Tok),
+    /// The token before should be this keyword.
+    Misspelt(Tok),
+    /// A keyword stands where a name must.
+    KeywordAsName,
+    /// A second relation in an expression.
+    SecondRelation,
+    /// A sign behind an operator.
+    Sign,
+    /// The token has no business here.
+    Extra,
+    /// Nothing small helps.
+    Garbled,
+}
+
+/// A change of the token list.
+#[derive(Clone, Debug)]
+pub(super) struct Edit {
+    pub(super) kind: Kind,
+    remove: Range<usize>,
+    insert: Vec<Tok>,
+}
+
+/// Parses a piece; what is wrong with it is reported and mended.
+pub(super) fn parse_piece(session: &mut Session, source: &Source, budget: &mut Budget) -> Parsed {
+    let mut tokens: Vec<Placed> = source
+        .tokens
+        .iter()
+        .enumerate()
+        .map(|(origin, token)| Placed {
+            tok: token.tok,
+            start: token.start,
+            end: token.end,
+            origin,
+        })
+        .collect();
+    let mut errors = 0;
+    let mut mended_to = 0;
+    loop {
+        let failure = match attempt(source.file, &tokens) {
+            Ok((piece, cx)) => {
+                for diagnostic in cx.found.into_inner() {
+                    session.report(diagnostic);
+                }
+                return Parsed {
+                    piece,
+                    whole: errors == 0,
+                };
+            }
+            Err(failure) => failure,
+        };
+        let edit = choose(session, source, &tokens, &failure, budget);
+        let origin = origin(&tokens, failure.index, source);
+        let echo = errors > 0 && origin < mended_to + 2;
+        if !echo {
+            let kind = edit.as_ref().map_or(Kind::Garbled, |edit| edit.kind);
+            message::report(session, source, &tokens, &failure, kind);
+        }
+        errors += 1;
+        let Some(edit) = edit.filter(|_| errors <= PIECE_ERRORS_MAX) else {
+            return Parsed {
+                piece: given_up(source, &tokens),
+                whole: false,
+            };
+        };
+        mended_to = origin.max(
+            edit.remove
+                .end
+                .checked_sub(1)
+                .map_or(0, |i| tokens[i].origin),
+        );
+        apply(&mut tokens, &edit, source);
+    }
+}
+
+/// One run of the generated parser.
+fn attempt(file: FileId, tokens: &[Placed]) -> Result<(Piece, Cx), Failure> {
+    let cx = Cx::new(file);
+    let stream = tokens.iter().enumerate().map(|(i, token)| {
+        let l = Loc {
+            byte: token.start,
+            index: i as u32,
+        };
+        let r = Loc {
+            byte: token.end,
+            index: i as u32 + 1,
+        };
+        (l, token.tok, r)
+    });
+    let result = orca::PieceParser::new().parse(&cx, stream);
+    let failure = match result {
+        Ok(piece) => return Ok((piece, cx)),
+        Err(ParseError::UnrecognizedToken { token, expected }) => Failure {
+            index: token.0.index as usize,
+            expected,
+        },
+        Err(ParseError::ExtraToken { token }) => Failure {
+            index: token.0.index as usize,
+            expected: Vec::new(),
+        },
+        Err(ParseError::UnrecognizedEof { expected, .. }) => Failure {
+            index: tokens.len(),
+            expected,
+        },
+        Err(ParseError::InvalidToken { location }) => Failure {
+            index: location.index as usize,
+            expected: Vec::new(),
+        },
+        Err(ParseError::User { error }) => match error {},
+    };
+    Err(failure)
+}
+
+/// The index in the text as written.
+fn origin(tokens: &[Placed], index: usize, source: &Source) -> usize {
+    tokens
+        .get(index)
+        .map_or(source.tokens.len(), |token| token.origin)
+}
+
+fn apply(tokens: &mut Vec<Placed>, edit: &Edit, source: &Source) {
+    *tokens = edited(tokens, edit, source, usize::MAX);
+}
+
+/// The list after an edit, up to `limit` tokens.
+fn edited(tokens: &[Placed], edit: &Edit, source: &Source, limit: usize) -> Vec<Placed> {
+    let Range { start, end } = edit.remove;
+    let removed = &tokens[start..end];
+    let (first, last) = match (removed.first(), removed.last()) {
+        (Some(first), Some(last)) => (first.start, last.end),
+        _ => {
+            let before = start.checked_sub(1).map_or(0, |i| tokens[i].end);
+            (before, before)
+        }
+    };
+    let origin = origin(tokens, start, source);
+    let inserted = edit.insert.iter().map(|&tok| Placed {
+        tok,
+        start: first,
+        end: last,
+        origin,
+    });
+    let head = tokens[..start].iter().copied();
+    head.chain(inserted)
+        .chain(tokens[end..].iter().copied())
+        .take(limit)
+        .collect()
+}
+
+/// The best edit, if any makes progress.
+fn choose(
+    session: &Session,
+    source: &Source,
+    tokens: &[Placed],
+    failure: &Failure,
+    budget: &mut Budget,
+) -> Option<Edit> {
+    let here = origin(tokens, failure.index, source);
+    let limit = failure.index + TRIAL_LEN;
+    let mut best: Option<(usize, Edit)> = None;
+    for edit in candidates(&session.interner, source, tokens, failure) {
+        let limit = limit.max(edit.remove.end) + edit.insert.len();
+        let trial = edited(tokens, &edit, source, limit);
+        let whole = tokens.len() + edit.insert.len() - edit.remove.len() <= limit;
+        match budget.tokens.checked_sub(trial.len()) {
+            Some(left) => budget.tokens = left,
+            None => break,
+        }
+        let gain = match attempt(source.file, &trial) {
+            Ok(_) => usize::MAX,
+            Err(next) if next.index == trial.len() && !whole => usize::MAX,
+            Err(next) => origin(&trial, next.index, source).saturating_sub(here),
+        };
+        // At the end of the piece nothing but success is progress.
+        if gain == 0 {
+            continue;
+        }
+        if gain >= GOOD_GAIN {
+            return Some(edit);
+        }
+        if best.as_ref().is_none_or(|(most, _)| gain > *most) {
+            best = Some((gain, edit));
+        }
+    }
+    best.map(|(_, edit)| edit)
+}
+
+/// Edits worth a trial, the most telling first.
+fn candidates(
+    interner: &Interner,
+    source: &Source,
+    tokens: &[Placed],
+    failure: &Failure,
+) -> Vec<Edit> {
+    let k = failure.index;
+    let found = tokens.get(k).map(|token| token.tok);
+    let mut list = Vec::new();
+    let mut add = |kind: Kind, remove: Range<usize>, insert: &[Tok]| {
+        list.push(Edit {
+            kind,
+            remove,
+            insert: insert.to_vec(),
+        });
+    };
+    let name = Tok::Ident(Symbol::MISSING);
+
+    if let Some(found) = found {
+        misspelt(interner, source.case, tokens, k, &mut add);
+        if is_relation(found) && second_relation(tokens, k) {
+            add(Kind::SecondRelation, k..k + 1, &[Tok::And]);
+        }
+        if matches!(found, Tok::Plus | Tok::Minus) && k > 0 && is_operator(tokens[k - 1].tok) {
+            add(Kind::Sign, k..k + 1, &[]);
+        }
+        for tok in confusable(found) {
+            if failure.expects(*tok) {
+                add(Kind::Instead(*tok), k..k + 1, &[*tok]);
+            }
+        }
+        if found.is_keyword() && failure.expects(name) {
+            add(Kind::KeywordAsName, k..k + 1, &[name]);
+        }
+    }
+    // On a new line the one before is likely unfinished.
+    if failure.expects(Tok::LParen) {
+        add(Kind::MissingParens, k..k, &[Tok::LParen, Tok::RParen]);
+        add(
+            Kind::MissingParens,
+            k..k,
+            &[Tok::LParen, Tok::RParen, Tok::Semi],
+        );
+    }
+    for tok in INSERTED {
+        if failure.expects(*tok) {
+            add(Kind::Missing(*tok), k..k, &[*tok]);
+        }
+    }
+    for tok in [Tok::Fi, Tok::Od, Tok::Esac, Tok::End] {
+        if failure.expects(tok) && found.is_some_and(is_closer) {
+            add(Kind::Instead(tok), k..k + 1, &[tok]);
+        }
+    }
+    if let Some(closers) = closers(tokens, k) {
+        add(Kind::Unclosed, k..k, &closers);
+        if failure.expects(Tok::Semi) {
+            let with_semi: Vec<Tok> = std::iter::once(Tok::Semi).chain(closers).collect();
+            add(Kind::Unclosed, k..k, &with_semi);
+        }
+    }
+    if failure.expects(name) {
+        add(Kind::MissingName, k..k, &[name]);
+    }
+    if failure.expects(Tok::Error) {
+        add(Kind::MissingPart, k..k, &[Tok::Error]);
+        add(Kind::MissingPart, k..k, &[Tok::Error, Tok::Semi]);
+    }
+    if found.is_some() {
+        add(Kind::Extra, k..k + 1, &[]);
+    }
+    for range in skips(tokens, k) {
+        add(Kind::Garbled, range.clone(), &[Tok::Error]);
+        add(Kind::Garbled, range, &[]);
+    }
+    list
+}
+
+/// What is put in where it is missing, in this order.
+const INSERTED: &[Tok] = &[
+    Tok::Then,
+    Tok::Do,
+    Tok::Of,
+    Tok::Semi,
+    Tok::RParen,
+    Tok::RBrack,
+    Tok::RBrace,
+    Tok::Colon,
+    Tok::Comma,
+    Tok::LParen,
+    Tok::LBrack,
+    Tok::Assign,
+    Tok::Eq,
+    Tok::Arrow,
+    Tok::DotDot,
+    Tok::In,
+    Tok::New,
+    Tok::Import,
+    Tok::Specification,
+    Tok::Implementation,
+    Tok::Module,
+    Tok::Star,
+];
+
+/// What may have been meant by a mark or word that stands in its place.
+fn confusable(found: Tok) -> &'static [Tok] {
+    match found {
+        Tok::Eq => &[Tok::Assign, Tok::In, Tok::Colon, Tok::Arrow],
+        Tok::Assign => &[Tok::Eq, Tok::In, Tok::Colon],
+        Tok::Ne => &[Tok::Assign],
+        Tok::Colon => &[Tok::Eq, Tok::Assign, Tok::Semi, Tok::Arrow],
+        Tok::Comma => &[Tok::Semi, Tok::DotDot],
+        Tok::Semi => &[Tok::Comma, Tok::Colon, Tok::Then, Tok::Do],
+        Tok::Dot => &[Tok::Semi, Tok::Comma, Tok::DotDot, Tok::Dollar],
+        Tok::DotDot => &[Tok::Dot],
+        Tok::Arrow => &[Tok::Ge, Tok::Colon],
+        Tok::Do => &[Tok::Then, Tok::Of],
+        Tok::Then => &[Tok::Do, Tok::Of],
+        Tok::Of => &[Tok::Do, Tok::Then],
+        Tok::RParen => &[Tok::RBrack, Tok::RBrace],
+        Tok::RBrack => &[Tok::RParen, Tok::RBrace],
+        Tok::RBrace => &[Tok::RParen, Tok::RBrack],
+        Tok::LParen => &[Tok::LBrack, Tok::LBrace],
+        Tok::LBrack => &[Tok::LParen, Tok::LBrace],
+        Tok::LBrace => &[Tok::LParen, Tok::LBrack],
+        _ => &[],
+    }
+}
+
+/// Keywords of other languages, or of the other case, at the mistake or just before it.
+fn misspelt(
+    interner: &Interner,
+    case: KeywordCase,
+    tokens: &[Placed],
+    k: usize,
+    add: &mut impl FnMut(Kind, Range<usize>, &[Tok]),
+) {
+    for i in [Some(k), k.checked_sub(1)].into_iter().flatten() {
+        let Tok::Ident(name) = tokens[i].tok else {
+            continue;
+        };
+        let Some((tok, _)) = meant(interner.name(name), case) else {
+            continue;
+        };
+        let kind = if i == k {
+            Kind::Instead(tok)
+        } else {
+            Kind::Misspelt(tok)
+        };
+        let closes = matches!(tok, Tok::Fi | Tok::Od | Tok::Esac);
+        add(kind, i..i + 1, &[tok]);
+        if closes {
+            add(kind, i..i + 1, &[tok, Tok::Semi]);
+        }
+    }
+}
+
+/// The keyword that a name was likely meant to be, and whether it is only in the wrong case.
+pub(super) fn meant(word: &str, case: KeywordCase) -> Option<(Tok, bool)> {
+    if token::keyword(word, case).is_some() {
+        return None;
+    }
+    if let Some(tok) = token::keyword_in_any_case(word) {
+        return Some((tok, true));
+    }
+    let tok = match word.to_ascii_uppercase().as_str() {
+        "ELSEIF" | "ELIF" => Tok::Elsif,
+        "ENDIF" => Tok::Fi,
+        "ENDDO" | "ENDWHILE" | "ENDFOR" | "DONE" => Tok::Od,
+        "ENDCASE" => Tok::Esac,
+        "PROCEDURE" | "FUNC" => Tok::Function,
+        "BREAK" => Tok::Exit,
+        "TO" => Tok::DotDot,
+        "STRUCT" => Tok::Record,
+        "SPEC" => Tok::Specification,
+        "IMPL" => Tok::Implementation,
+        "LOOP" => Tok::Do,
+        "MOD" => Tok::Percent,
+        "DIV" => Tok::Slash,
+        "XOR" => Tok::Caret,
+        _ => return None,
+    };
+    Some((tok, false))
+}
+
+fn is_relation(tok: Tok) -> bool {
+    matches!(
+        tok,
+        Tok::Eq | Tok::Ne | Tok::Lt | Tok::Gt | Tok::Le | Tok::Ge | Tok::In
+    )
+}
+
+fn is_operator(tok: Tok) -> bool {
+    is_relation(tok)
+        || matches!(
+            tok,
+            Tok::Plus
+                | Tok::Minus
+                | Tok::Star
+                | Tok::Slash
+                | Tok::Percent
+                | Tok::Bar
+                | Tok::Caret
+                | Tok::Amp
+                | Tok::Shl
+                | Tok::Shr
+                | Tok::And
+                | Tok::Or
+                | Tok::Not
+                | Tok::Tilde
+        )
+}
+
+fn is_closer(tok: Tok) -> bool {
+    matches!(tok, Tok::Fi | Tok::Od | Tok::Esac | Tok::End)
+}
+
+/// Whether a relation stands before `k` in the same expression.
+fn second_relation(tokens: &[Placed], k: usize) -> bool {
+    let mut depth = 0usize;
+    for token in tokens[k.saturating_sub(LOOK_BACK)..k].iter().rev() {
+        match token.tok {
+            Tok::RParen | Tok::RBrack | Tok::RBrace => depth += 1,
+            Tok::LParen | Tok::LBrack | Tok::LBrace if depth == 0 => return false,
+            Tok::LParen | Tok::LBrack | Tok::LBrace => depth -= 1,
+            tok if depth > 0 && tok != Tok::Semi => {}
+            tok if is_relation(tok) => return true,
+            Tok::Semi
+            | Tok::Comma
+            | Tok::Assign
+            | Tok::If
+            | Tok::Elsif
+            | Tok::While
+            | Tok::Until
+            | Tok::Return
+            | Tok::Then
+            | Tok::Do
+            | Tok::Guard => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A construct that is open at some place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    /// What opened it.
+    pub(super) index: usize,
+    /// What closes it.
+    pub(super) closer: Tok,
+}
+
+/// The constructs open before `k`, outermost first.
+pub(super) fn opened(tokens: &[Placed], k: usize) -> Vec<Opened> {
+    let mut open: Vec<Opened> = Vec::new();
+    let mut head: Option<usize> = None;
+    for (index, token) in tokens[..k].iter().enumerate() {
+        let closer = match token.tok {
+            Tok::LParen => Tok::RParen,
+            Tok::LBrack => Tok::RBrack,
+            Tok::LBrace => Tok::RBrace,
+            Tok::If => Tok::Fi,
+            Tok::Do => Tok::Od,
+            Tok::Case => Tok::Esac,
+            Tok::Repeat => Tok::Until,
+            Tok::Record | Tok::Union | Tok::Graph | Tok::Begin | Tok::Init | Tok::Dependencies => {
+                Tok::End
+            }
+            Tok::While | Tok::For | Tok::Guard => {
+                head = Some(index);
+                continue;
+            }
+            tok => {
+                if open.last().is_some_and(|last| last.closer == tok) {
+                    open.pop();
+                }
+                continue;
+            }
+        };
+        let index = if token.tok == Tok::Do {
+            head.take().unwrap_or(index)
+        } else {
+            index
+        };
+        open.push(Opened { index, closer });
+    }
+    open
+}
+
+/// What closes all constructs that must be closed before the token at `k` can stand there.
+fn closers(tokens: &[Placed], k: usize) -> Option<Vec<Tok>> {
+    let open = opened(tokens, k);
+    let keep = match tokens.get(k) {
+        None => 0,
+        Some(found) => open.iter().rposition(|opened| opened.closer == found.tok)? + 1,
+    };
+    let toks: Vec<Tok> = open[keep.min(open.len())..]
+        .iter()
+        .rev()
+        .flat_map(|opened| match opened.closer {
+            Tok::Fi | Tok::Od | Tok::Esac | Tok::End => vec![opened.closer, Tok::Semi],
+            Tok::Until => vec![Tok::Until, Tok::Error, Tok::Semi],
+            bracket => vec![bracket],
+        })
+        .collect();
+    (!toks.is_empty()).then_some(toks)
+}
+
+/// What may be left out around `k`: from the start of the statement or from the mistake, to the next
+/// place where something can start again.
+fn skips(tokens: &[Placed], k: usize) -> Vec<Range<usize>> {
+    let from = k.saturating_sub(LOOK_BACK);
+    let starts_after = |tok: Tok| {
+        matches!(
+            tok,
+            Tok::Semi
+                | Tok::Then
+                | Tok::Do
+                | Tok::Else
+                | Tok::Arrow
+                | Tok::Repeat
+                | Tok::Begin
+                | Tok::Init
+                | Tok::Record
+                | Tok::Nodes
+                | Tok::Of
+                | Tok::Bar
+                | Tok::Dependencies
+        )
+    };
+    let mut starts: Vec<usize> = (from..k)
+        .rev()
+        .filter(|&i| starts_after(tokens[i].tok))
+        .map(|i| i + 1)
+        .take(3)
+        .collect();
+    starts.insert(0, k);
+    if from == 0 {
+        starts.push(0);
+    }
+    let ahead = &tokens[k.min(tokens.len())..];
+    let mut ends: Vec<usize> = Vec::new();
+    for (i, token) in ahead.iter().enumerate().take(LOOK_BACK) {
+        let stop = match token.tok {
+            Tok::Semi => {
+                ends.push(k + i);
+                k + i + 1
+            }
+            Tok::Fi
+            | Tok::Od
+            | Tok::Esac
+            | Tok::End
+            | Tok::Else
+            | Tok::Elsif
+            | Tok::Until
+            | Tok::Begin
+            | Tok::Init => k + i,
+            _ => continue,
+        };
+        ends.push(stop);
+        if ends.len() >= 5 {
+            break;
+        }
+    }
+    ends.push(tokens.len());
+    let mut ranges = Vec::new();
+    for &end in &ends {
+        for &start in &starts {
+            let range = start..end;
+            if start < end && !ranges.contains(&range) {
+                ranges.push(range);
+            }
+        }
+    }
+    ranges
+}
+
+/// The tree of a piece that cannot be mended: its unit's head and end if they are there, and nothing between.
+fn given_up(source: &Source, tokens: &[Placed]) -> Piece {
+    let Some((first, last)) = tokens.first().zip(tokens.last()) else {
+        return Piece::default();
+    };
+    let span = Span::new(source.file, first.start.min(last.end), last.end);
+    let head_len = tokens
+        .iter()
+        .position(|token| token.tok == Tok::Semi)
+        .map_or(0, |i| i + 1);
+    let head = attempt(source.file, &tokens[..head_len])
+        .ok()
+        .and_then(|(piece, _)| piece.head);
+    let error = Item::Decl(Decl {
+        span,
+        kind: DeclKind::Error,
+    });
+    let closes = closes_unit(tokens);
+    let tail = closes.and_then(|end| {
+        let end = tokens[end..].iter().take(2).copied().collect::<Vec<_>>();
+        attempt(source.file, &end[..1])
+            .ok()
+            .and_then(|(piece, _)| piece.tail)
+    });
+    Piece {
+        head,
+        items: vec![error],
+        tail,
+        after: Vec::new(),
+    }
+}
+
+/// The index of an `END` that closes nothing within the piece.
+fn closes_unit(tokens: &[Placed]) -> Option<usize> {
+    let mut open = 0usize;
+    for (i, token) in tokens.iter().enumerate() {
+        match token.tok {
+            Tok::Record | Tok::Union | Tok::Graph | Tok::Begin | Tok::Dependencies => open += 1,
+            Tok::End if open == 0 => return Some(i),
+            Tok::End => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
