@@ -12,6 +12,7 @@
 
 pub mod address;
 pub mod config;
+pub mod driver;
 pub mod flip_box;
 pub mod join;
 pub mod link;
