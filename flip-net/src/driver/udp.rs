@@ -170,14 +170,16 @@ impl UdpDevice {
         let Ok(count) = receive_batch(socket, buffers, &mut received) else {
             return 0;
         };
+        let mut given = 0;
         for ((from, len), buffer) in received.iter().zip(&*buffers).take(count) {
             let frame = &buffer[..*len];
             // Own multicasts come back, and others may still be trying whether theirs do.
             if *from != self.address && !is_probe(frame) {
                 sink(station_of(*from), frame);
+                given += 1;
             }
         }
-        count
+        given
     }
 }
 

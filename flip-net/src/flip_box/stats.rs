@@ -49,7 +49,7 @@ pub enum Drop {
     /// The queue of cut messages is full.
     #[error("queue full")]
     QueueFull,
-    /// A fragment of a broadcast that is not whole in one packet.
+    /// A fragment without bytes of a message that has some.
     #[error("empty fragment")]
     EmptyFragment,
 }

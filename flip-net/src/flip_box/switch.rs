@@ -143,17 +143,16 @@ impl FlipBox {
         if repr.source.is_null() || repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);
         }
-        if !self.host.is_local(repr.destination) {
-            let way = Location {
-                network: arrival.network,
-                station: arrival.station,
-                hops: (repr.maximum - repr.actual).max(arrival.weight),
-                count,
-                trusted: if repr.flags.tainted { 0 } else { trusted },
-                idle: 0,
-            };
-            self.routes.learn_counted(repr.destination, way);
-        }
+        // Also if the address is registered here: a multicast address lives in many places.
+        let way = Location {
+            network: arrival.network,
+            station: arrival.station,
+            hops: (repr.maximum - repr.actual).max(arrival.weight),
+            count,
+            trusted: if repr.flags.tainted { 0 } else { trusted },
+            idle: 0,
+        };
+        self.routes.learn_counted(repr.destination, way);
         self.satisfy(repr.destination);
         if self.host.is_local(repr.source) {
             return;
