@@ -219,6 +219,11 @@ impl FlipBox {
         !self.locates.is_empty() || !self.fragments.is_empty()
     }
 
+    /// Whether `poll_event` has something.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next thing to tell the layer above.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
