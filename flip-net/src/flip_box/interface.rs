@@ -94,6 +94,13 @@ impl Host {
         u16::try_from(self.endpoints_of(address).len()).unwrap_or(u16::MAX)
     }
 
+    /// How many of the endpoints with the address belong to one interface.
+    pub(crate) fn count_at(&self, address: FlipAddress, interface: InterfaceId) -> u16 {
+        let endpoints = self.endpoints_of(address).iter();
+        let own = endpoints.filter(|id| self.endpoints[*id].interface == interface);
+        u16::try_from(own.count()).unwrap_or(u16::MAX)
+    }
+
     pub(crate) fn get(&self, endpoint: EndpointId) -> Option<Endpoint> {
         self.endpoints.get(&endpoint).copied()
     }
@@ -178,8 +185,8 @@ impl FlipBox {
     }
 
     /// Tries to send a message to all endpoints with the address. On networks that have no
-    /// multicast it goes to the known ones, once at least `at_least` are known, those of this box
-    /// included.
+    /// multicast it goes to the known ones, once at least `at_least` are known; those of the
+    /// sender's own interface count unless they are left out.
     pub fn multicast(
         &mut self,
         now: Instant,
@@ -262,6 +269,13 @@ impl FlipBox {
         if options.relocate {
             self.routes.forget(destination);
         }
+        let want = match want {
+            // What is left out is known, but does not count.
+            Want::Many(at_least) if options.skip_own => Want::Many(
+                at_least.saturating_add(self.host.count_at(destination, endpoint.interface)),
+            ),
+            want => want,
+        };
         let is_here = want == Want::One && self.host.is_local(destination);
         let known = is_here
             || (!options.relocate && self.is_satisfied(destination, want, options.security));
