@@ -1,1 +1,5 @@
-//! Being built.
+//! One processor's communication: FLIP and groups wired together, and the threads that drive them.
+
+#![warn(missing_docs)]
+
+pub mod driver;
