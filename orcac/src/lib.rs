@@ -12,3 +12,4 @@ pub mod diagnostics;
 pub mod ast;
 pub mod lexer;
 pub mod parser;
+pub mod mir;
