@@ -145,6 +145,18 @@ impl Exchange {
         node
     }
 
+    /// A message from nowhere: what a broken or hostile box might send.
+    pub fn inject(&mut self, node: usize, endpoint: Endpoint, from: FlipAddress, message: Vec<u8>) {
+        self.count += 1;
+        let arrival = Arrival {
+            node,
+            endpoint,
+            from,
+            message,
+        };
+        self.agenda.insert((self.now, self.count), arrival);
+    }
+
     pub fn member(&self, node: usize) -> &Member {
         self.nodes[node]
             .member
@@ -180,6 +192,9 @@ impl Exchange {
         };
         let result = member.send(now, Header::to(PORT), Payload::from(data.clone()));
         if let Ok(id) = result {
+            // An application that takes no events has not been told who it is.
+            let me = member.me();
+            self.nodes[node].trace.member = Some(me);
             self.nodes[node].trace.sent.push((id, data));
         }
         self.drain(node, fates);
@@ -194,7 +209,15 @@ impl Exchange {
 
     /// Lets the application take deliveries again.
     pub fn resume(&mut self, node: usize, fates: &mut dyn Fates) {
-        self.nodes[node].holding = false;
+        let now = self.now;
+        let resumed = &mut self.nodes[node];
+        resumed.holding = false;
+        resumed.consume_later = false;
+        if let (Some(member), Some(last)) =
+            (resumed.member.as_mut(), resumed.trace.delivered.last())
+        {
+            member.consumed(now, last.seq);
+        }
         self.drain(node, fates);
     }
 
@@ -344,10 +367,10 @@ impl Exchange {
                     id: *id,
                     data: data.to_vec(),
                 });
-                if !node.consume_later {
-                    if let Some(member) = node.member.as_mut() {
-                        member.consumed(now, *seq);
-                    }
+                if !node.consume_later
+                    && let Some(member) = node.member.as_mut()
+                {
+                    member.consumed(now, *seq);
                 }
                 line
             }
