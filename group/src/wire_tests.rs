@@ -113,77 +113,133 @@ fn kinds_have_the_codes_of_the_implementation() {
 
 #[test]
 fn messages_without_a_body() {
-    check(repr(Kind::Bcast, 318, 17), nothing, &expect![[r#"
+    check(
+        repr(Kind::Bcast, 318, 17),
+        nothing,
+        &expect![[r#"
         BCAST #318 m2/17 accept
         07000000 02000000 3e010000 11000000 05000000
-    "#]]);
-    check(repr(Kind::Retrans, 318, 0), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Retrans, 318, 0),
+        nothing,
+        &expect![[r#"
         RETRANS #318
         09000000 02000000 3e010000 00000000 05000000
-    "#]]);
-    check(repr(Kind::Retrans, 318, 4), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Retrans, 318, 4),
+        nothing,
+        &expect![[r#"
         RETRANS #318 and 3 more
         09000000 02000000 3e010000 04000000 05000000
-    "#]]);
-    check(repr(Kind::Retrans, 0, 17), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Retrans, 0, 17),
+        nothing,
+        &expect![[r#"
         RETRANS request /17
         09000000 02000000 00000000 11000000 05000000
-    "#]]);
-    check(repr(Kind::State, 318, 0), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::State, 318, 0),
+        nothing,
+        &expect![[r#"
         STATE m2 next #318 expect #5
         0b000000 02000000 3e010000 00000000 05000000
-    "#]]);
-    check(repr(Kind::Ack, 318, 17), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Ack, 318, 17),
+        nothing,
+        &expect![[r#"
         ACK #318
         08000000 02000000 3e010000 11000000 05000000
-    "#]]);
-    check(repr(Kind::AliveReq, 1, 0), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::AliveReq, 1, 0),
+        nothing,
+        &expect![[r#"
         ALIVEREQ m2
         11000000 02000000 01000000 00000000 05000000
-    "#]]);
-    check(repr(Kind::Alive, 0, 0), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Alive, 0, 0),
+        nothing,
+        &expect![[r#"
         ALIVE m2
         10000000 02000000 00000000 00000000 05000000
-    "#]]);
-    check(repr(Kind::Dead, 0, 0), nothing, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Dead, 0, 0),
+        nothing,
+        &expect![[r#"
         DEAD m2
         12000000 02000000 00000000 00000000 05000000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn messages_with_data() {
-    check(repr(Kind::BcastReq, 0, 17), data, &expect![[r#"
+    check(
+        repr(Kind::BcastReq, 0, 17),
+        data,
+        &expect![[r#"
         BCASTREQ m2/17 "a"
         06000000 02000000 00000000 11000000 05000000
         01020304 05060000 00000000 00000000 00000000
         00000000 00000000 00000000 61
-    "#]]);
-    check(repr(Kind::Bcast, 318, 17), data, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Bcast, 318, 17),
+        data,
+        &expect![[r#"
         BCAST #318 m2/17 "a"
         07000000 02000000 3e010000 11000000 05000000
         01020304 05060000 00000000 00000000 00000000
         00000000 00000000 00000000 61
-    "#]]);
+    "#]],
+    );
     let only_header = |order| header().emit(order).to_vec();
-    check(repr(Kind::JoinReq, 0, 1), only_header, &expect![[r#"
+    check(
+        repr(Kind::JoinReq, 0, 1),
+        only_header,
+        &expect![[r#"
         JOINREQ m2/1
         02000000 02000000 00000000 01000000 05000000
         01020304 05060000 00000000 00000000 00000000
         00000000 00000000 00000000
-    "#]]);
-    check(repr(Kind::LeaveReq, 0, 18), only_header, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::LeaveReq, 0, 18),
+        only_header,
+        &expect![[r#"
         LEAVEREQ m2/18
         04000000 02000000 00000000 12000000 05000000
         01020304 05060000 00000000 00000000 00000000
         00000000 00000000 00000000
-    "#]]);
-    check(repr(Kind::Leave, 318, 18), only_header, &expect![[r#"
+    "#]],
+    );
+    check(
+        repr(Kind::Leave, 318, 18),
+        only_header,
+        &expect![[r#"
         LEAVE #318 m2/18
         05000000 02000000 3e010000 12000000 05000000
         01020304 05060000 00000000 00000000 00000000
         00000000 00000000 00000000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -288,11 +344,15 @@ fn the_join_table() {
 fn the_sync_list() {
     let list = [MemberIndex::new(1), MemberIndex::new(0x0203)];
     let body = |order| emit_sync_list(&list, order);
-    check(repr(Kind::Sync, 318, 300), body, &expect![[r#"
+    check(
+        repr(Kind::Sync, 318, 300),
+        body,
+        &expect![[r#"
         SYNC #318 m1 m515
         0a000000 02000000 3e010000 2c010000 05000000
         01000302
-    "#]]);
+    "#]],
+    );
 }
 
 fn check_refused(bytes: &[u8], expected: WireError) {

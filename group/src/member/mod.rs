@@ -76,7 +76,7 @@ impl GroupAddresses {
 /// One member of one group.
 ///
 /// One mutation (`handle_*`, `send`, `consumed`, `leave`, `declare_lost`), then drain
-/// `poll_registration`, `poll_event`, `poll_transmit` until each says `None`, then the next
+/// `poll_registration`, `poll_transmit`, `poll_event` until all say `None`, then the next
 /// mutation. An owner whose delivery queue is full may leave events in `poll_event`: the member
 /// goes on answering, tells the sequencer that it takes no more, and nothing is lost.
 #[derive(Debug)]

@@ -288,7 +288,7 @@ impl Exchange {
         self.drain(arrival.node, fates);
     }
 
-    /// Registrations, events, transmits, until there are no more.
+    /// Registrations, transmits, events, until there are no more.
     pub fn drain(&mut self, index: usize, fates: &mut dyn Fates) {
         loop {
             let mut again = false;
@@ -307,6 +307,14 @@ impl Exchange {
                     }
                 }
             }
+            while let Some(transmit) = self.nodes[index]
+                .member
+                .as_mut()
+                .and_then(Member::poll_transmit)
+            {
+                again = true;
+                self.carry(index, transmit, fates);
+            }
             while !self.nodes[index].holding {
                 let Some(event) = self.nodes[index]
                     .member
@@ -317,14 +325,6 @@ impl Exchange {
                 };
                 again = true;
                 self.take_event(index, event);
-            }
-            while let Some(transmit) = self.nodes[index]
-                .member
-                .as_mut()
-                .and_then(Member::poll_transmit)
-            {
-                again = true;
-                self.carry(index, transmit, fates);
             }
             if !again {
                 return;
