@@ -72,7 +72,7 @@ impl Timing {
     pub const fn modern() -> Timing {
         Timing {
             locate_step: Duration::from_millis(2),
-            locate_step_max: Duration::from_millis(100),
+            locate_step_max: Duration::from_millis(20),
             locate_total: Duration::from_secs(10),
             join_give_up: Duration::from_secs(1),
             reply: Duration::from_millis(50),

@@ -61,6 +61,7 @@ impl Body {
 
     /// Appends the bytes to a message.
     pub(crate) fn emit(&self, message: &mut Vec<u8>) {
+        message.reserve(self.size());
         match self {
             Body::Data { header, data } => {
                 message.extend(header.emit(Order::Little));

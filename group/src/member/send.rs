@@ -337,14 +337,16 @@ impl Member {
             let done = self.sender.outstanding.pop_front();
             let done = done.expect("the loop's condition saw it");
             self.sender.bytes -= done.request.size();
+            // Which of several copies was answered cannot be told; a slow sequencer would look
+            // like a fast one and be sent everything twice.
             if !done.resent {
                 self.sender.rtt.measure(self.now.since(done.sent));
+                self.sender.rtt.answered();
             }
             if matches!(done.request, Request::Data { .. }) {
                 self.event(Event::Completed { id: done.id, seq });
             }
         }
-        self.sender.rtt.answered();
         if self.sequencer.is_none() {
             self.set_resend_timer();
         }

@@ -61,6 +61,8 @@ pub struct Node {
     addresses: BTreeMap<Endpoint, FlipAddress>,
     /// The application takes nothing.
     pub holding: bool,
+    /// The whole host stands still until then; what arrives waits.
+    pub frozen_until: Instant,
     /// Deliveries taken and not yet told as consumed; none: consumed at once.
     pub consume_later: bool,
     pub trace: Trace<Vec<u8>>,
@@ -117,6 +119,7 @@ impl Exchange {
             member: Some(member),
             addresses: BTreeMap::new(),
             holding: false,
+            frozen_until: Instant::ZERO,
             consume_later: false,
             trace: Trace::new(name),
             events: Vec::new(),
@@ -221,14 +224,17 @@ impl Exchange {
         self.drain(node, fates);
     }
 
+    /// When a node wants to be served, and can be.
+    fn due(node: &Node) -> Option<Instant> {
+        let due = node.member.as_ref()?.poll_timeout()?;
+        Some(due.max(node.frozen_until))
+    }
+
     /// The next thing to happen, and when.
     pub fn next_time(&self) -> Option<Instant> {
         let arrival = self.agenda.keys().next().map(|(at, _)| *at);
-        let timeout = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.member.as_ref()?.poll_timeout());
-        arrival.into_iter().chain(timeout).min()
+        let due = self.nodes.iter().filter_map(Self::due);
+        arrival.into_iter().chain(due).min()
     }
 
     /// Whether messages are under way.
@@ -249,10 +255,7 @@ impl Exchange {
             return true;
         }
         for index in 0..self.nodes.len() {
-            let due = self.nodes[index]
-                .member
-                .as_ref()
-                .and_then(Member::poll_timeout);
+            let due = Self::due(&self.nodes[index]);
             if due.is_some_and(|due| due <= at) {
                 let now = self.now;
                 if let Some(member) = self.nodes[index].member.as_mut() {
@@ -279,6 +282,12 @@ impl Exchange {
     fn arrive(&mut self, arrival: Arrival, fates: &mut dyn Fates) {
         let now = self.now;
         let node = &mut self.nodes[arrival.node];
+        if node.frozen_until > now {
+            self.count += 1;
+            let later = (node.frozen_until, self.count);
+            self.agenda.insert(later, arrival);
+            return;
+        }
         if !node.addresses.contains_key(&arrival.endpoint) {
             return;
         }
