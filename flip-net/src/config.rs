@@ -53,11 +53,16 @@ pub struct Config {
     pub queued_bytes_max: usize,
     /// How fast the fragments of long messages leave.
     pub pace: Option<Pace>,
+    /// How long a message of several fragments is kept, so that missing parts can be sent again.
+    pub kept_time: Duration,
+    /// The most bytes of such messages; the newest one is always kept.
+    pub kept_bytes_max: usize,
     /// The largest message.
     pub message_len_max: usize,
 }
 
-/// A limit on the fragments of long messages: short messages overtake.
+/// A limit on the fragments of long messages: short messages overtake. It halves when somebody
+/// misses parts of them, down to a sixty-fourth, and recovers while nobody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Bytes that may leave at once.
@@ -76,6 +81,7 @@ impl Config {
             locations_len_max: 600,
             locates_per_second: 100,
             pace: None,
+            kept_bytes_max: 0,
             ..Config::default()
         }
     }
@@ -100,6 +106,8 @@ impl Default for Config {
                 burst: 1 << 20,
                 per_millisecond: 512 << 10,
             }),
+            kept_time: Duration::from_secs(2),
+            kept_bytes_max: 64 << 20,
             message_len_max: 256 << 20,
         }
     }

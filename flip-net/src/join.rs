@@ -1,5 +1,5 @@
 //! Joining fragments to messages: what a receiving endpoint owns, bounded in bytes, in messages by
-//! source, and in time.
+//! source, and in time; says what to ask for again.
 //!
 //! Reassembly is no function of FLIP: the box delivers fragments, in any order, some twice, some
 //! never. Pieces may overlap, since a box on the way may cut further. When there is no room for
@@ -7,10 +7,10 @@
 //!
 //! Implements: [Thesis §2.4.1], message identifier, offset and total length.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::address::FlipAddress;
-use crate::flip_box::Fragment;
+use crate::flip_box::{Fragment, PARTS_MAX};
 use crate::time::{Duration, Instant};
 
 /// Bounds of a joiner.
@@ -24,6 +24,9 @@ pub struct JoinConfig {
     pub by_source_max: usize,
     /// How long a message may make no progress.
     pub gap: Duration,
+    /// How long it may make no progress before the sender is asked for the missing parts; doubles
+    /// each time, up to an eighth of `gap`.
+    pub ask_after: Duration,
 }
 
 impl Default for JoinConfig {
@@ -33,6 +36,7 @@ impl Default for JoinConfig {
             bytes_max: 512 << 20,
             by_source_max: 80,
             gap: Duration::from_millis(1_000),
+            ask_after: Duration::from_millis(4),
         }
     }
 }
@@ -54,6 +58,19 @@ pub struct Message {
     pub payload: Vec<u8>,
 }
 
+/// What is missing of a message, to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Who sent the message.
+    pub source: FlipAddress,
+    /// The address it was sent to.
+    pub destination: FlipAddress,
+    /// Its number at the source.
+    pub message: u32,
+    /// Where missing parts start and end, at most [`PARTS_MAX`].
+    pub parts: Vec<(u32, u32)>,
+}
+
 /// What a joiner counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JoinStats {
@@ -67,6 +84,8 @@ pub struct JoinStats {
     pub no_room: u64,
     /// Fragments that contradict what is known of their message.
     pub contradictions: u64,
+    /// Times that missing parts were asked for.
+    pub asked: u64,
     /// Fragments that brought nothing new.
     pub duplicates: u64,
     /// The most bytes in incomplete messages.
@@ -83,7 +102,12 @@ struct Partial {
     tainted: bool,
     begun: u64,
     last: Instant,
+    ask_at: Instant,
+    ask_step: Duration,
 }
+
+/// How many joined messages are remembered.
+const DONE_LEN_MAX: usize = 256;
 
 type Key = (FlipAddress, FlipAddress, u32);
 
@@ -95,6 +119,8 @@ pub struct Joiner {
     /// Bytes of all incomplete messages, with their whole length.
     bytes: usize,
     begun: u64,
+    /// Messages that were joined lately: a late copy of a fragment must not begin them anew.
+    done: VecDeque<Key>,
     stats: JoinStats,
 }
 
@@ -107,6 +133,7 @@ impl Joiner {
             partials: BTreeMap::new(),
             bytes: 0,
             begun: 0,
+            done: VecDeque::new(),
             stats,
         }
     }
@@ -123,9 +150,15 @@ impl Joiner {
             return None;
         }
         let key = (fragment.source, fragment.destination, fragment.message);
-        if !self.partials.contains_key(&key) && !self.make_room(now, key, total) {
-            self.stats.no_room += 1;
-            return None;
+        if !self.partials.contains_key(&key) {
+            if self.done.contains(&key) {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            if !self.make_room(now, key, total) {
+                self.stats.no_room += 1;
+                return None;
+            }
         }
         let partial = self.partials.get_mut(&key).expect("made above");
         if partial.total != total {
@@ -137,6 +170,8 @@ impl Joiner {
             return None;
         }
         partial.last = now;
+        partial.ask_step = self.config.ask_after;
+        partial.ask_at = now + partial.ask_step;
         partial.tainted |= fragment.tainted;
         if partial.have_len < total {
             return None;
@@ -144,6 +179,8 @@ impl Joiner {
         let partial = self.partials.remove(&key).expect("it is there");
         self.bytes -= total;
         self.stats.joined += 1;
+        self.done.truncate(DONE_LEN_MAX - 1);
+        self.done.push_front(key);
         let tainted = partial.tainted;
         Some(Message {
             tainted,
@@ -169,11 +206,28 @@ impl Joiner {
         self.stats.timed_out += (before - self.partials.len()) as u64;
     }
 
-    /// When `handle_timeout` has something to give up.
+    /// A message whose missing parts should be asked for now.
+    pub fn poll_missing(&mut self, now: Instant) -> Option<Missing> {
+        let mut partials = self.partials.iter_mut();
+        let (key, partial) = partials.find(|(_, partial)| partial.ask_at <= now)?;
+        partial.ask_step = partial.ask_step.times(2).min(self.config.gap.divided(8));
+        partial.ask_at = now + partial.ask_step;
+        self.stats.asked += 1;
+        let (source, destination, message) = *key;
+        Some(Missing {
+            source,
+            destination,
+            message,
+            parts: partial.missing(),
+        })
+    }
+
+    /// When `handle_timeout` has something to give up, or `poll_missing` something to ask for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.partials
-            .values()
-            .map(|partial| partial.last + self.config.gap)
+        let gap = self.config.gap;
+        let timeouts = self.partials.values();
+        timeouts
+            .map(|partial| partial.ask_at.min(partial.last + gap))
             .min()
     }
 
@@ -218,6 +272,8 @@ impl Joiner {
             tainted: false,
             begun: self.begun,
             last: now,
+            ask_at: now,
+            ask_step: self.config.ask_after,
         };
         self.partials.insert(key, partial);
         true
@@ -261,6 +317,19 @@ impl Partial {
         self.have_len += (to - from) - covered;
         self.buffer[start..end].copy_from_slice(piece);
         true
+    }
+}
+
+impl Partial {
+    /// The holes, first to last, at most as many as can be asked for.
+    fn missing(&self) -> Vec<(u32, u32)> {
+        let starts = std::iter::once(0).chain(self.have.values().copied());
+        let ends = self.have.keys().copied().chain([self.total]);
+        let holes = starts.zip(ends).filter(|(start, end)| start < end);
+        holes
+            .take(PARTS_MAX)
+            .map(|(start, end)| (start as u32, end as u32))
+            .collect()
     }
 }
 
@@ -334,11 +403,46 @@ mod tests {
             joiner.handle_fragment(Instant::ZERO, piece(1, 0, b"ab", 4)),
             None
         );
-        let later = joiner.poll_timeout().unwrap();
+        let later = Instant::ZERO + JoinConfig::default().gap;
         joiner.handle_timeout(later);
         assert_eq!(joiner.handle_fragment(later, piece(1, 2, b"cd", 4)), None);
         assert_eq!(joiner.stats().timed_out, 1);
         assert_eq!(joiner.bytes, 4);
+    }
+
+    #[test]
+    fn holes_are_asked_for_after_a_while_and_less_and_less_often() {
+        let mut joiner = Joiner::new(JoinConfig::default());
+        joiner.handle_fragment(Instant::ZERO, piece(1, 2, b"cd", 10));
+        joiner.handle_fragment(Instant::ZERO, piece(1, 6, b"gh", 10));
+        let mut asked = Vec::new();
+        while let Some(next) = joiner.poll_timeout() {
+            joiner.handle_timeout(next);
+            while let Some(missing) = joiner.poll_missing(next) {
+                assert_eq!(missing.parts, [(0, 2), (4, 6), (8, 10)]);
+                asked.push(next.as_micros() / 1_000);
+            }
+        }
+        assert_eq!(
+            asked,
+            [4, 12, 28, 60, 124, 249, 374, 499, 624, 749, 874, 999]
+        );
+    }
+
+    #[test]
+    fn a_late_copy_of_a_fragment_begins_nothing() {
+        let mut joiner = Joiner::new(JoinConfig::default());
+        joiner.handle_fragment(Instant::ZERO, piece(1, 0, b"ab", 4));
+        assert!(
+            joiner
+                .handle_fragment(Instant::ZERO, piece(1, 2, b"cd", 4))
+                .is_some()
+        );
+        assert_eq!(
+            joiner.handle_fragment(Instant::ZERO, piece(1, 0, b"ab", 4)),
+            None
+        );
+        assert!(!joiner.is_busy());
     }
 
     #[test]

@@ -15,6 +15,7 @@ const SENDER: FlipAddress = FlipAddress::new([0x5; 8]);
 struct Pair {
     now: Instant,
     boxes: [FlipBox; 2],
+    receiver: EndpointId,
     cable: FaultLink<(usize, Vec<u8>)>,
     joiner: Joiner,
     joined: Vec<Message>,
@@ -32,10 +33,11 @@ impl Pair {
         let interface = boxes[0].interface();
         let sender = boxes[0].register(interface, SENDER);
         let interface = boxes[1].interface();
-        boxes[1].register(interface, RECEIVER);
+        let receiver = boxes[1].register(interface, RECEIVER);
         let pair = Pair {
             now: Instant::ZERO,
             boxes,
+            receiver,
             cable: FaultLink::new(faults, Rng::new(11)),
             joiner: Joiner::new(JoinConfig::default()),
             joined: Vec::new(),
@@ -57,6 +59,12 @@ impl Pair {
                     }
                 }
             }
+            if let Some(missing) = self.joiner.poll_missing(self.now) {
+                let parts = &missing.parts;
+                let (now, message) = (self.now, missing.message);
+                self.boxes[1].ask_again(now, self.receiver, missing.source, message, parts);
+                continue;
+            }
             if let Some((to, bytes)) = self.cable.receive(self.now) {
                 let from = LinkAddress::Station(1 - to as u64);
                 self.boxes[to].handle_frame(self.now, NetworkId(0), from, &bytes);
@@ -64,12 +72,14 @@ impl Pair {
             }
             let busy = self.boxes.iter().filter(|each| each.is_busy());
             let timeouts = busy.filter_map(Machine::poll_timeout);
-            let Some(next) = timeouts.chain(self.cable.next_arrival()).min() else {
+            let others = [self.cable.next_arrival(), self.joiner.poll_timeout()];
+            let Some(next) = timeouts.chain(others.into_iter().flatten()).min() else {
                 return;
             };
             assert!(next >= self.now);
             self.now = next;
             let now = self.now;
+            self.joiner.handle_timeout(now);
             self.boxes
                 .iter_mut()
                 .for_each(|each| each.handle_timeout(now));
@@ -131,4 +141,29 @@ fn order_and_duplicates_do_not_matter() {
             "{size} B came"
         );
     }
+}
+
+#[test]
+fn a_lost_fragment_costs_a_fragment_and_not_the_message() {
+    let faults = Faults {
+        loss: 100,
+        delay: Duration::from_micros(50),
+        ..Faults::default()
+    };
+    let (mut pair, sender) = Pair::new(faults);
+    let sent = message(16 << 20);
+    let options = SendOptions::default();
+    pair.boxes[0]
+        .unicast(pair.now, sender, RECEIVER.one_way(), sent.clone(), options)
+        .unwrap();
+    pair.run();
+    assert!(
+        pair.joined[0].payload == sent,
+        "the message is what was sent"
+    );
+    let again = pair.boxes[0].stats().bytes_again as usize;
+    assert!(
+        again > 0 && again < sent.len() / 5,
+        "{again} B were sent again"
+    );
 }

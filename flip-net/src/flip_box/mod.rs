@@ -15,6 +15,7 @@
 //! | `next_sweep` | routes grow older |
 //! | `locates.next_timeout` | ask again, farther away, or give up |
 //! | `fragments.next_release` | the pace lets more fragments go |
+//! | `kept.next_expiry` | a long message cannot be asked for again any more |
 //!
 //! The drain rule of [`Machine`] holds: one mutation, then every `poll_*` until it says `None`.
 //!
@@ -42,7 +43,8 @@ use crate::link::Link;
 use crate::time::{Duration, Instant};
 use crate::wire::{Packet, Repr};
 use crate::{Frame, Machine};
-use fragment::FragmentQueue;
+pub use fragment::PARTS_MAX;
+use fragment::{FragmentQueue, KeptMessages};
 use interface::Host;
 use locate::Locates;
 use loops::LoopCache;
@@ -134,6 +136,7 @@ pub struct FlipBox {
     loops: LoopCache,
     locates: Locates,
     fragments: FragmentQueue,
+    kept: KeptMessages,
     next_sweep: Instant,
     transmits: VecDeque<Frame>,
     events: VecDeque<Event>,
@@ -156,6 +159,7 @@ impl FlipBox {
             loops: LoopCache::new(memory),
             locates: Locates::default(),
             fragments: FragmentQueue::new(config.pace),
+            kept: KeptMessages::default(),
             next_sweep: Instant::ZERO + config.sweep_interval,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -308,6 +312,7 @@ impl Machine for FlipBox {
         self.tick(now);
         self.sweep();
         self.locate_again();
+        self.kept.expire(self.now);
     }
 
     fn poll_transmit(&mut self) -> Option<Frame> {
@@ -323,6 +328,7 @@ impl Machine for FlipBox {
             sweep,
             self.locates.next_timeout(),
             self.fragments.next_release(),
+            self.kept.next_expiry(),
         ];
         timeouts.into_iter().flatten().min()
     }

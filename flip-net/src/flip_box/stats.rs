@@ -49,6 +49,12 @@ pub enum Drop {
     /// The queue of cut messages is full.
     #[error("queue full")]
     QueueFull,
+    /// A part of a message is wanted again that is not kept any more, or still under way.
+    #[error("nothing to send again")]
+    NothingKept,
+    /// A list of missing parts that makes no sense.
+    #[error("bad list of missing parts")]
+    BadParts,
     /// A fragment without bytes of a message that has some.
     #[error("empty fragment")]
     EmptyFragment,
@@ -56,7 +62,7 @@ pub enum Drop {
 
 /// Packets by type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds([u64; 6]);
+pub struct Kinds([u64; 7]);
 
 impl Kinds {
     pub(crate) fn count(&mut self, kind: Kind) {
@@ -106,6 +112,10 @@ pub struct Stats {
     pub waiting_bytes_peak: usize,
     /// The most bytes of cut messages that waited for their turn.
     pub queued_bytes_peak: usize,
+    /// Parts of messages that were wanted again and sent again.
+    pub parts_again: u64,
+    /// Bytes in them.
+    pub bytes_again: u64,
     /// Routes thrown out of a full table.
     pub routes_evicted: u64,
 }

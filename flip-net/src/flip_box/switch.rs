@@ -52,6 +52,7 @@ impl FlipBox {
             Kind::MultiData => self.on_multi_data(arrival, repr, payload),
             Kind::NotHere => self.on_not_here(arrival, repr, payload),
             Kind::Untrusted => self.on_untrusted(arrival, repr, payload),
+            Kind::Again => self.on_again(arrival, repr, payload),
         }
     }
 
@@ -313,6 +314,21 @@ impl FlipBox {
                 payload,
             ),
             _ => self.bounce_on(arrival, safe, payload, Undelivered::Untrusted),
+        }
+    }
+
+    fn on_again(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
+        if repr.source.is_null() || repr.destination.is_null() {
+            return self.stats.drop(Drop::NullAddress);
+        }
+        self.learn(arrival, &repr);
+        if self.host.is_local(repr.destination) {
+            let (network, station) = (arrival.network, arrival.station);
+            return self.send_again(network, station, repr.destination, repr.message, payload);
+        }
+        match self.route_on(arrival, &repr) {
+            Found::Way(way) => self.put_on(way, repr, payload),
+            _ => self.stats.drop(Drop::NoWayBack),
         }
     }
 

@@ -57,7 +57,7 @@ pub enum WireError {
     /// The fragment lies outside of its message.
     #[error("fragment outside of its message")]
     Bounds,
-    /// None of the six types.
+    /// None of the known types.
     #[error("unknown type")]
     UnknownKind,
     /// The counters of a HEREIS are missing or contradict each other.

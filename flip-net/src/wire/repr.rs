@@ -1,6 +1,7 @@
-//! A FLIP packet as a value: one of six kinds with fields that make sense together.
+//! A FLIP packet as a value: one of seven kinds with fields that make sense together.
 //!
 //! Implements: [Thesis §2.4.1], Fig. 2.6; facts sheet 1.2.
+//! Differs: AGAIN, type 7, is ours; boxes that do not know it drop it, and nothing depends on it.
 
 use super::packet::{
     FLAG_SECURITY, FLAG_UNREACHABLE, FLAG_UNSAFE, HEADER_LEN, Packet, VERSION, field,
@@ -8,7 +9,7 @@ use super::packet::{
 use super::{Order, WireError};
 use crate::address::FlipAddress;
 
-/// The six types of packets.
+/// The types of packets: the six of the thesis, and one of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Where is the destination?
@@ -28,6 +29,10 @@ pub enum Kind {
     NotHere,
     /// UNIDATA on its way back: no trusted route.
     Untrusted,
+    /// Not in the thesis: parts of a long message did not arrive, the destination may send them
+    /// again. The body is a list of pairs of 32-bit integers, always in little endian: where a
+    /// missing part starts and where it ends.
+    Again,
 }
 
 impl Kind {
@@ -40,6 +45,7 @@ impl Kind {
             Kind::MultiData => 4,
             Kind::NotHere => 5,
             Kind::Untrusted => 6,
+            Kind::Again => 7,
         }
     }
 
@@ -52,6 +58,7 @@ impl Kind {
             Kind::MultiData => "MULTIDATA",
             Kind::NotHere => "NOTHERE",
             Kind::Untrusted => "UNTRUSTED",
+            Kind::Again => "AGAIN",
         }
     }
 }
@@ -100,6 +107,7 @@ impl Repr {
             4 => Kind::MultiData,
             5 => Kind::NotHere,
             6 => Kind::Untrusted,
+            7 => Kind::Again,
             _ => return Err(WireError::UnknownKind),
         };
         let flags = packet.raw_flags();
@@ -265,7 +273,12 @@ mod tests {
         };
         let tail = "03 00 03 00 0d00000000000100 0500000000000200
              04 03 02 01 04 00 00 00 02 00 00 00 06 00 00 00 61 62 63 64";
-        let kinds = [(Kind::UniData, 3), (Kind::MultiData, 4), (Kind::NotHere, 5)];
+        let kinds = [
+            (Kind::UniData, 3),
+            (Kind::MultiData, 4),
+            (Kind::NotHere, 5),
+            (Kind::Again, 7),
+        ];
         for (kind, number) in kinds {
             check_golden(fragment(kind), b"abcd", &format!("010{number}0000{tail}"));
         }
