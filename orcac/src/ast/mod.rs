@@ -8,6 +8,8 @@
 //!
 //! Implements: ORCA.md section 2.
 
+pub mod print;
+
 use crate::source::{FileId, Span};
 use crate::symbol::Symbol;
 

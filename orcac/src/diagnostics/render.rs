@@ -139,22 +139,35 @@ impl ariadne::Cache<FileId> for Cache<'_> {
 
 /// The text without characters that would spoil a terminal or that ariadne takes for line ends; every byte keeps its place.
 fn printable(source: &Source) -> String {
-    source
-        .text
-        .chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            c if c.is_ascii_control() => ' ',
-            c => c,
-        })
-        .collect()
+    let mut text = String::with_capacity(source.text.len());
+    for c in source.text.chars() {
+        let shown = match c {
+            '\n' | '\t' => true,
+            '\u{2028}' | '\u{2029}' => false,
+            c => !c.is_control(),
+        };
+        if shown {
+            text.push(c);
+        } else {
+            text.extend(std::iter::repeat_n(' ', c.len_utf8()));
+        }
+    }
+    text
 }
 
 fn human(session: &Session, style: &Style, diagnostic: &Diagnostic, out: &mut String) {
-    let (kind, colour) = match diagnostic.severity() {
-        Severity::Error => (ReportKind::Custom("error", Color::Red), Color::Red),
-        Severity::Warning => (ReportKind::Custom("warning", Color::Yellow), Color::Yellow),
+    let (escape, colour) = match diagnostic.severity() {
+        Severity::Error => ("\x1b[1;31m", Color::Red),
+        Severity::Warning => ("\x1b[1;33m", Color::Yellow),
     };
+    let (on, off) = if style.colour {
+        (escape, "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    let (severity, code) = (diagnostic.severity(), diagnostic.code);
+    let _ = writeln!(out, "{on}{severity}[{code}]{off}: {}", diagnostic.message);
+
     let config = Config::default()
         .with_color(style.colour)
         .with_index_type(IndexType::Byte)
@@ -162,18 +175,12 @@ fn human(session: &Session, style: &Style, diagnostic: &Diagnostic, out: &mut St
         .with_label_attach(LabelAttach::Start)
         .with_tab_width(8);
     let place = |span: Span| (span.file, widened(session, span));
-    let mut primary = Label::new(place(diagnostic.span)).with_color(colour);
-    if let Some(text) = &diagnostic.label {
-        primary = primary.with_message(text);
-    }
-    let mut report = Report::build(kind, place(diagnostic.span))
-        .with_config(config)
-        .with_code(diagnostic.code)
-        .with_message(&diagnostic.message)
-        .with_label(primary);
-    for other in &diagnostic.labels {
-        let label = Label::new(place(other.span)).with_message(&other.text);
-        report = report.with_label(label.with_color(Color::Blue));
+    let mut report = Report::build(ReportKind::Error, place(diagnostic.span)).with_config(config);
+    for (order, (span, text, colour)) in labels(diagnostic, colour).into_iter().enumerate() {
+        let label = Label::new(place(span))
+            .with_message(text)
+            .with_color(colour);
+        report = report.with_label(label.with_order(order as i32));
     }
     for note in &diagnostic.notes {
         report = report.with_note(note);
@@ -191,17 +198,32 @@ fn human(session: &Session, style: &Style, diagnostic: &Diagnostic, out: &mut St
         .finish()
         .write(cache, &mut bytes)
         .expect("a vector takes every byte");
-    for line in String::from_utf8_lossy(&bytes).lines() {
+    // The first line is ariadne's own header.
+    for line in String::from_utf8_lossy(&bytes).lines().skip(1) {
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out.push('\n');
 }
 
-/// The bytes to underline: at least one character, and not beyond the text.
+/// All labels: the file of the mistake first, each file from top to bottom.
+fn labels(diagnostic: &Diagnostic, colour: Color) -> Vec<(Span, &str, Color)> {
+    let primary = diagnostic.label.as_deref().unwrap_or("here");
+    let mut labels = vec![(diagnostic.span, primary, colour)];
+    labels.extend(
+        diagnostic
+            .labels
+            .iter()
+            .map(|l| (l.span, l.text.as_str(), Color::Blue)),
+    );
+    labels.sort_by_key(|(span, ..)| (span.file != diagnostic.span.file, span.file, span.start));
+    labels
+}
+
+/// The bytes to underline: whole characters, at least one, and not beyond the text.
 fn widened(session: &Session, span: Span) -> Range<usize> {
     let text = &session.sources.get(span.file).text;
-    let mut start = (span.start as usize).min(text.len());
-    let mut end = (span.end as usize).min(text.len());
+    let mut start = text.floor_char_boundary(span.start as usize);
+    let mut end = text.ceil_char_boundary(span.end as usize);
     if start == end {
         match text[start..].chars().next() {
             Some(c) if c != '\n' => end += c.len_utf8(),
@@ -255,6 +277,7 @@ mod tests {
         ));
         session.report(
             Diagnostic::new(codes::MISSING_TOKEN, then, "expected `THEN`, found `y`")
+                .with_primary("`THEN` is missing here")
                 .with_label(Span::new(file, 0, 2), "of this `IF`")
                 .with_note("a note")
                 .with_help("write `THEN`"),
@@ -269,16 +292,82 @@ mod tests {
 
     #[test]
     fn people_see_the_source_text() {
-        check(MessageFormat::Human, expect![[""]]);
+        check(
+            MessageFormat::Human,
+            expect![[r#"
+                error[E0202]: expected `THEN`, found `y`
+                   ╭─[ a.orca:2:3 ]
+                   │
+                 1 │ IF x = 1
+                   │ ┬─
+                   │ ╰─── of this `IF`
+                 2 │   y :=  b;
+                   │   ┬
+                   │   ╰── `THEN` is missing here
+                   │
+                   │ Help: write `THEN`
+                   │
+                   │ Note: a note
+                ───╯
+
+                error[E0203]: second
+                   ╭─[ a.orca:3:1 ]
+                   │
+                 3 │ FI;
+                   │ ┬─
+                   │ ╰─── here
+                ───╯
+
+                2 errors
+            "#]],
+        );
     }
 
     #[test]
     fn scripts_see_one_line_each() {
-        check(MessageFormat::Short, expect![[""]]);
+        check(
+            MessageFormat::Short,
+            expect![[r#"
+            a.orca:2:3: error[E0202]: expected `THEN`, found `y`
+            a.orca:3:1: error[E0203]: second
+        "#]],
+        );
     }
 
     #[test]
     fn programs_see_json() {
-        check(MessageFormat::Json, expect![[""]]);
+        check(
+            MessageFormat::Json,
+            expect![[r#"
+                {"code":"E0202","file":"a.orca","help":"write `THEN`","labels":[{"file":"a.orca","span":{"end":{"column":4,"line":2,"offset":12},"start":{"column":3,"line":2,"offset":11}},"text":"`THEN` is missing here"},{"file":"a.orca","span":{"end":{"column":3,"line":1,"offset":2},"start":{"column":1,"line":1,"offset":0}},"text":"of this `IF`"}],"message":"expected `THEN`, found `y`","notes":["a note"],"severity":"error","span":{"end":{"column":4,"line":2,"offset":12},"start":{"column":3,"line":2,"offset":11}}}
+                {"code":"E0203","file":"a.orca","help":null,"labels":[],"message":"second","notes":[],"severity":"error","span":{"end":{"column":3,"line":3,"offset":22},"start":{"column":1,"line":3,"offset":20}}}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn labels_at_odd_places_are_shown() {
+        let text = "é\u{2028}é\r\nx\x07";
+        for (start, end) in [(0, 1), (1, 1), (2, 4), (7, 9), (9, 9), (11, 11), (10, 11)] {
+            let files = MemoryFiles::new().with("a", text).with("empty", "");
+            let mut session = Session::new(Options::default(), Box::new(files));
+            let file = session.load(Path::new("a")).unwrap();
+            let empty = session.load(Path::new("empty")).unwrap();
+            session.report(Diagnostic::new(
+                codes::UNCLOSED,
+                Span::new(file, start, end),
+                "m",
+            ));
+            session.report(Diagnostic::new(
+                codes::UNCLOSED,
+                Span::new(empty, 0, 0),
+                "m",
+            ));
+            let shown = render(&session, &Style::default());
+            assert!(
+                shown.contains("error[E0203]: m") && shown.ends_with("2 errors\n"),
+                "{shown}"
+            );
+        }
     }
 }

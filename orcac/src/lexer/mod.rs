@@ -15,6 +15,9 @@ mod context;
 mod number;
 pub mod token;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 
 use logos::Logos;
@@ -73,6 +76,8 @@ pub struct Lexed {
     pub tokens: Vec<Token>,
     /// What stands between them, in order.
     pub trivia: Vec<Trivia>,
+    /// Where strings end that lack their closing quote, in order.
+    pub open_strings: Vec<u32>,
     /// Its length.
     pub end: u32,
 }
@@ -235,6 +240,7 @@ pub fn lex(session: &mut Session, file: FileId) -> Lexed {
         tokens: Vec::new(),
         trivia: Vec::new(),
         newlines: 1,
+        open_strings: Vec::new(),
         blank_start: 0,
     };
     lexer.case = lexer.forced_case();
@@ -245,6 +251,7 @@ pub fn lex(session: &mut Session, file: FileId) -> Lexed {
         case,
         mut tokens,
         mut trivia,
+        open_strings,
         ..
     } = lexer;
     let case = case.unwrap_or(KeywordCase::Upper);
@@ -269,6 +276,7 @@ pub fn lex(session: &mut Session, file: FileId) -> Lexed {
         case,
         tokens,
         trivia,
+        open_strings,
         end: text.len() as u32,
     }
 }
@@ -283,6 +291,7 @@ struct Lexer<'a> {
     trivia: Vec<Trivia>,
     /// Newlines since the last token or comment.
     newlines: u32,
+    open_strings: Vec<u32>,
     /// Where the first blank line of the present run starts.
     blank_start: u32,
 }
@@ -416,11 +425,16 @@ impl Lexer<'_> {
 
     fn word(&mut self, at: u32, word: &str) {
         let end = at + word.len() as u32;
+        let first = self.case.is_none();
         let case = match self.case {
             Some(case) => case,
             None => self.find_case(at, word),
         };
         if let Some(tok) = token::keyword(word, case) {
+            return self.push(tok, at, end);
+        }
+        // A first word in mixed case has been told; it is read as what it means.
+        if let Some(tok) = token::keyword_in_any_case(word).filter(|_| first) {
             return self.push(tok, at, end);
         }
         let fault = if word.starts_with('_') {
@@ -469,13 +483,6 @@ impl Lexer<'_> {
                 KeywordCase::Lower
             };
             self.case = Some(case);
-            // The word itself is read as what it means.
-            let tok = token::keyword_in_any_case(word).expect("found above");
-            self.tokens.push(Token {
-                tok,
-                start: at,
-                end: at + word.len() as u32,
-            });
             return case;
         } else if all_lower && !self.majority_is_upper() {
             KeywordCase::Lower
@@ -627,6 +634,7 @@ impl Lexer<'_> {
             }
         }
         let len = line.trim_end().len();
+        self.open_strings.push(at + 1 + len as u32);
         self.error(
             codes::OPEN_STRING,
             at,

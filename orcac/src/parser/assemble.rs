@@ -112,7 +112,7 @@ impl Assembly {
                 init: None,
                 implicit: true,
             };
-            check_decls(session, &unit);
+            check_decls(session, &unit, self.damaged);
             self.units.insert(place, unit);
         }
         self.units
@@ -164,12 +164,8 @@ impl Assembly {
         let Some(open) = self.open.take() else {
             if !self.damaged {
                 session.report(
-                    Diagnostic::new(
-                        codes::NO_UNIT,
-                        tail.span,
-                        "this `END` closes nothing: no unit is open here",
-                    )
-                    .with_note("an earlier `END` may be one too many"),
+                    Diagnostic::new(codes::NO_UNIT, tail.span, "this `END` closes nothing")
+                        .with_note("an earlier one may be one too many"),
                 );
             }
             self.damaged = true;
@@ -192,7 +188,7 @@ impl Assembly {
         unit.span = unit.span.to(end);
         unit.decls = items.decls;
         unit.init = init;
-        check_decls(session, &unit);
+        check_decls(session, &unit, self.damaged);
         self.units.push(unit);
     }
 
@@ -325,9 +321,9 @@ fn check_head(session: &mut Session, head: &UnitHead) {
 }
 
 /// What may stand in which unit.
-fn check_decls(session: &mut Session, unit: &Unit) {
+fn check_decls(session: &mut Session, unit: &Unit, damaged: bool) {
     let specification = unit.part == UnitPart::Specification;
-    if let Some(init) = &unit.init {
+    if let Some(init) = unit.init.as_ref().filter(|_| !damaged) {
         if specification {
             misplaced(
                 session,

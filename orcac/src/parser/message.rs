@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::source::Span;
 use crate::symbol::Symbol;
 
-use super::repair::{Failure, Kind, Placed, Source, meant, opened};
+use super::repair::{Failure, Kind, NAME, Placed, Source, bar_before_arrow, meant, opened};
 
 /// Names are cut to this many characters in messages.
 const SHOWN_LEN_MAX: usize = 24;
@@ -40,6 +40,9 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     fn tell(&self, kind: Kind) -> Diagnostic {
+        if let Some(diagnostic) = self.other_case() {
+            return diagnostic;
+        }
         let found = self.found();
         let here = self.here();
         match kind {
@@ -69,14 +72,25 @@ impl Teller<'_> {
                 )
                 .with_note("parentheses are needed even when there are no parameters")
                 .with_help("write `()`"),
+            Kind::MissingBeforeBar => self.missing_before_bar(),
+            Kind::MissingUnitPart => {
+                let before = self.tokens[self.failure.index - 1];
+                let message = format!(
+                    "expected {} or {}, found {}",
+                    self.show(Tok::Specification),
+                    self.show(Tok::Implementation),
+                    self.describe(before)
+                );
+                let span = Span::new(self.source.file, before.start, before.end);
+                self.diagnostic(codes::MISSING_TOKEN, span, message)
+            }
             Kind::Unclosed => self.unclosed(),
             Kind::Instead(tok) => self.instead(tok),
             Kind::Misspelt(tok) => self.misspelt(tok),
-            Kind::KeywordAsName => self.diagnostic(
-                codes::UNEXPECTED_TOKEN,
-                here,
-                format!("expected a name, but {found} is a keyword"),
-            ),
+            Kind::KeywordAsName => {
+                let message = format!("expected a name, but {found} is a keyword");
+                self.declaration_hint(self.diagnostic(codes::UNEXPECTED_TOKEN, here, message))
+            }
             Kind::SecondRelation => self.second_relation(),
             Kind::Sign => self
                 .diagnostic(
@@ -179,6 +193,19 @@ impl Teller<'_> {
 
     fn unexpected(&self, kind: Kind) -> Diagnostic {
         let found = self.found();
+        let stray = self
+            .tokens
+            .get(self.failure.index)
+            .is_some_and(|t| t.tok == Tok::End);
+        if stray && self.failure.expects(Tok::Const) && !self.failure.expects(Tok::End) {
+            return self
+                .diagnostic(
+                    codes::NO_UNIT,
+                    self.here(),
+                    format!("this {found} closes nothing"),
+                )
+                .with_note("an earlier one may be one too many");
+        }
         let expected = self.expected();
         let message = match expected {
             Some(expected) => format!("expected {expected}, found {found}"),
@@ -212,7 +239,7 @@ impl Teller<'_> {
             }
         }
         let grouped = !words.is_empty();
-        if !grouped && failure.expects(Tok::Ident(Symbol::MISSING)) {
+        if !grouped && failure.expects(NAME) {
             words.push("a name".to_owned());
         }
         // Words that open or continue something are covered by the groups; closers and marks are not.
@@ -253,6 +280,10 @@ impl Teller<'_> {
             Tok::Colon => operators || failure.expects(Tok::Assign),
             Tok::Module | Tok::Import => declarations,
             Tok::Semi => statements || declarations,
+            Tok::Do => statements,
+            Tok::Fi | Tok::Od | Tok::Esac | Tok::End | Tok::Until => {
+                operators && failure.expects(Tok::Semi)
+            }
             _ => false,
         };
         words.extend(
@@ -273,6 +304,21 @@ impl Teller<'_> {
         } else {
             format!("{} or {last}", words.join(", "))
         })
+    }
+
+    fn missing_before_bar(&self) -> Diagnostic {
+        let Some(bar) = bar_before_arrow(self.tokens, self.failure.index).filter(|&bar| bar > 0)
+        else {
+            return self.unexpected(Kind::Garbled);
+        };
+        let before = self.tokens[bar - 1];
+        let span = Span::new(self.source.file, before.end.saturating_sub(1), before.end);
+        self.diagnostic(
+            codes::MISSING_TOKEN,
+            span,
+            "expected `;` before `|`".to_owned(),
+        )
+        .with_note("without it `|` is the operator \"bitwise or\"")
     }
 
     fn unclosed(&self) -> Diagnostic {
@@ -380,12 +426,28 @@ impl Teller<'_> {
                     None => diagnostic,
                 }
             }
-            _ => self.diagnostic(
-                codes::UNEXPECTED_TOKEN,
-                here,
-                format!("expected {wanted}, found {shown}"),
-            ),
+            _ => {
+                let message = format!("expected {wanted}, found {shown}");
+                self.hints(self.diagnostic(codes::UNEXPECTED_TOKEN, here, message))
+            }
         }
+    }
+
+    /// A keyword in the wrong case just before the mistake: the name is the mistake.
+    fn other_case(&self) -> Option<Diagnostic> {
+        let before = self.tokens[..self.failure.index].last()?;
+        let Tok::Ident(name) = before.tok else {
+            return None;
+        };
+        let (tok, true) = meant(self.session.name(name), self.source.case)? else {
+            return None;
+        };
+        let starts = self.failure.index < 2 || {
+            let earlier = self.tokens[self.failure.index - 2].tok;
+            earlier.is_keyword() || matches!(earlier, Tok::Semi | Tok::Arrow | Tok::Ident(_))
+        };
+        let span = Span::new(self.source.file, before.start, before.end);
+        starts.then(|| self.wrong_word(span, name, tok))
     }
 
     fn misspelt(&self, tok: Tok) -> Diagnostic {
@@ -406,7 +468,10 @@ impl Teller<'_> {
             .diagnostic(
                 codes::UNEXPECTED_TOKEN,
                 span,
-                format!("expected {wanted}, found the name `{word}`"),
+                match tok.is_keyword() {
+                    true => format!("the name `{word}` cannot stand here; {wanted} is the keyword"),
+                    false => format!("the name `{word}` cannot stand here; expected {wanted}"),
+                },
             )
             .with_help(format!("write {wanted}"));
         if only_case {
@@ -446,6 +511,9 @@ impl Teller<'_> {
             (_, Some(Tok::Guard)) if self.failure.expects(Tok::While) => {
                 diagnostic.with_note("a body is either all guards or has no guard")
             }
+            _ if self.failure.expects(Tok::Guard) && !self.failure.expects(Tok::While) => {
+                diagnostic.with_note("a body is either all guards or has no guard")
+            }
             (_, Some(Tok::Begin | Tok::Init)) if self.failure.expects(Tok::While) => diagnostic
                 .with_note(format!(
                     "statements need no `{}`: `{}`, loops and `{}` have closing words of their own",
@@ -456,7 +524,9 @@ impl Teller<'_> {
             (_, Some(Tok::Const | Tok::Type)) if self.failure.expects(Tok::While) => {
                 diagnostic.with_note(format!("declarations stand before `{}`", spell("BEGIN")))
             }
-            (Some(Tok::Colon), _) if self.failure.expects(Tok::LBrace) => {
+            (_, Some(Tok::Colon)) | (Some(Tok::Colon), _)
+                if self.failure.expects(Tok::LBrace) || self.failure.expects(Tok::Assign) =>
+            {
                 diagnostic.with_note(format!(
                     "variables are declared before `{}`; an aggregate is written `T:{{...}}`",
                     spell("BEGIN")
@@ -473,14 +543,11 @@ impl Teller<'_> {
     fn declaration_hint(&self, diagnostic: Diagnostic) -> Diagnostic {
         let found = self.tokens.get(self.failure.index).map(|token| token.tok);
         match found {
-            Some(Tok::Shared | Tok::Out | Tok::In)
-                if self.failure.expects(Tok::Ident(Symbol::MISSING)) =>
-            {
-                diagnostic.with_note(format!(
+            Some(Tok::Shared | Tok::Out | Tok::In) if self.failure.expects(NAME) => diagnostic
+                .with_note(format!(
                     "the mode stands behind the colon: `a: {} T`",
                     self.source.case.spell("SHARED")
-                ))
-            }
+                )),
             _ => diagnostic,
         }
     }

@@ -16,6 +16,8 @@ mod pieces;
 mod repair;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use crate::ast;
@@ -58,6 +60,7 @@ pub fn parse_file(session: &mut Session, file: FileId) -> ast::File {
             end: lexed.end,
             tokens: piece,
             follower,
+            open_strings: &lexed.open_strings,
         };
         let parsed = repair::parse_piece(session, &source, &mut budget);
         assembly.add(session, parsed);

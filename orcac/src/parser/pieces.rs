@@ -169,11 +169,22 @@ fn mark_initialisation(piece: &mut [Token]) {
         first,
         Some(Tok::Function | Tok::Process | Tok::Operation | Tok::Parallel)
     );
+    let mut depth = 0usize;
     for token in piece {
         match token.tok {
             Tok::Import | Tok::New => routine = false,
-            Tok::Begin if routine => routine = false,
-            Tok::Begin => token.tok = Tok::Init,
+            Tok::Begin if routine => {
+                routine = false;
+                depth += 1;
+            }
+            // Inside a body it is a mistake, and of another kind.
+            Tok::Begin if depth > 0 => {}
+            Tok::Begin => {
+                token.tok = Tok::Init;
+                depth += 1;
+            }
+            Tok::Record | Tok::Union | Tok::Graph | Tok::Dependencies => depth += 1,
+            Tok::End => depth = depth.saturating_sub(1),
             _ => {}
         }
     }

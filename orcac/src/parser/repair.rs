@@ -30,6 +30,8 @@ pub(super) struct Source<'a> {
     pub(super) tokens: &'a [Token],
     /// The token after the piece.
     pub(super) follower: Option<Token>,
+    /// Where strings end that lack their quote: what follows on the line may be part of them.
+    pub(super) open_strings: &'a [u32],
 }
 
 /// Tokens that may still be parsed in trials.
@@ -43,10 +45,19 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    /// Whether `count` tokens more may be parsed.
+    fn take(&mut self, count: usize) -> bool {
+        let left = self.tokens.checked_sub(count);
+        self.tokens = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
 /// Mistakes reported in one piece; a piece with more is not worth mending.
-const PIECE_ERRORS_MAX: usize = 12;
+const PIECE_ERRORS_MAX: usize = 20;
 /// An edit is taken at once if the parser gets so many tokens past the mistake.
-const GOOD_GAIN: usize = 6;
+const GOOD_GAIN: usize = 4;
 /// How many tokens behind a mistake a trial looks at.
 const TRIAL_LEN: usize = 40;
 /// How far back a statement or declaration is looked for.
@@ -67,33 +78,49 @@ pub(super) struct Placed {
 pub(super) struct Failure {
     /// The index of the token that it could not take; the length of the list at its end.
     pub(super) index: usize,
-    /// What it could have taken, in the grammar's notation.
-    pub(super) expected: Vec<String>,
+    /// What it could have taken; a name, number or string stands for all of its kind.
+    pub(super) expected: Vec<Tok>,
 }
 
 impl Failure {
     /// Whether the parser could have taken this.
     pub(super) fn expects(&self, tok: Tok) -> bool {
-        let name = terminal(tok);
-        self.expected.iter().any(|expected| *expected == name)
+        self.expected.contains(&tok)
     }
 }
 
-/// The grammar's notation of a terminal.
-fn terminal(tok: Tok) -> String {
-    match tok {
-        Tok::Ident(_) => "ident".to_owned(),
-        Tok::Int(..) => "int".to_owned(),
-        Tok::Real(_) => "real".to_owned(),
-        Tok::Char(_) => "char".to_owned(),
-        Tok::Str(_) => "string".to_owned(),
-        Tok::Error => "error".to_owned(),
-        Tok::Init => "INIT".to_owned(),
-        other => format!(
-            "{:?}",
-            other.spelling().expect("words and marks have a spelling")
-        ),
-    }
+/// The name that stands for all names, and for one that is missing.
+pub(super) const NAME: Tok = Tok::Ident(Symbol::MISSING);
+
+/// What could stand in the place of the token at `index`.
+///
+/// The generated parser merges states, so its own list lacks what a reduction made too early has hidden; but it
+/// never takes a wrong token, so trying each is exact.
+fn expected(file: FileId, tokens: &[Placed], index: usize, budget: &mut Budget) -> Vec<Tok> {
+    let words = token::KEYWORDS.iter().map(|&(_, tok)| tok);
+    let all = words
+        .chain(token::MARKS.iter().copied())
+        .chain([NAME, Tok::Error, Tok::Init]);
+    let mut prefix: Vec<Placed> = tokens[..index].to_vec();
+    let byte = prefix.last().map_or(0, |token| token.end);
+    all.filter(|&tok| {
+        if !budget.take(prefix.len() + 1) {
+            return false;
+        }
+        prefix.push(Placed {
+            tok,
+            start: byte,
+            end: byte,
+            origin: 0,
+        });
+        let taken = match attempt(file, &prefix) {
+            Ok(_) => true,
+            Err(next) => next > index,
+        };
+        prefix.pop();
+        taken
+    })
+    .collect()
 }
 
 /// What kind of mistake an edit mends.
@@ -107,6 +134,10 @@ pub(super) enum Kind {
     MissingName,
     /// A call without parentheses.
     MissingParens,
+    /// The last statement of an alternative lacks its `;`, so that `|` was read as an operator.
+    MissingBeforeBar,
+    /// `SPECIFICATION` or `IMPLEMENTATION` is missing.
+    MissingUnitPart,
     /// Constructs are open that must be closed here.
     Unclosed,
     /// The token should be this one.
@@ -123,6 +154,21 @@ pub(super) enum Kind {
     Extra,
     /// Nothing small helps.
     Garbled,
+}
+
+impl Kind {
+    /// How much more likely this mistake is than others that would explain as much.
+    fn certainty(self) -> usize {
+        match self {
+            Kind::MissingBeforeBar
+            | Kind::Instead(_)
+            | Kind::Misspelt(_)
+            | Kind::Sign
+            | Kind::SecondRelation => 2,
+            Kind::Unclosed | Kind::KeywordAsName => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// A change of the token list.
@@ -159,11 +205,25 @@ pub(super) fn parse_piece(session: &mut Session, source: &Source, budget: &mut B
                     whole: errors == 0,
                 };
             }
-            Err(failure) => failure,
+            // So many mistakes were told that another would not be shown.
+            Err(_) if session.diagnostics.is_full() => {
+                return Parsed {
+                    piece: given_up(source, &tokens),
+                    whole: false,
+                };
+            }
+            Err(index) => {
+                let expected = expected(source.file, &tokens, index, budget);
+                Failure { index, expected }
+            }
         };
         let edit = choose(session, source, &tokens, &failure, budget);
         let origin = origin(&tokens, failure.index, source);
-        let echo = errors > 0 && origin < mended_to + 2;
+        let after_open_string = failure
+            .index
+            .checked_sub(1)
+            .is_some_and(|i| source.open_strings.binary_search(&tokens[i].end).is_ok());
+        let echo = after_open_string || (errors > 0 && origin < mended_to + 2);
         if !echo {
             let kind = edit.as_ref().map_or(Kind::Garbled, |edit| edit.kind);
             message::report(session, source, &tokens, &failure, kind);
@@ -185,8 +245,8 @@ pub(super) fn parse_piece(session: &mut Session, source: &Source, budget: &mut B
     }
 }
 
-/// One run of the generated parser.
-fn attempt(file: FileId, tokens: &[Placed]) -> Result<(Piece, Cx), Failure> {
+/// One run of the generated parser: the tree, or the index of the token that it could not take.
+fn attempt(file: FileId, tokens: &[Placed]) -> Result<(Piece, Cx), usize> {
     let cx = Cx::new(file);
     let stream = tokens.iter().enumerate().map(|(i, token)| {
         let l = Loc {
@@ -200,27 +260,15 @@ fn attempt(file: FileId, tokens: &[Placed]) -> Result<(Piece, Cx), Failure> {
         (l, token.tok, r)
     });
     let result = orca::PieceParser::new().parse(&cx, stream);
-    let failure = match result {
-        Ok(piece) => return Ok((piece, cx)),
-        Err(ParseError::UnrecognizedToken { token, expected }) => Failure {
-            index: token.0.index as usize,
-            expected,
-        },
-        Err(ParseError::ExtraToken { token }) => Failure {
-            index: token.0.index as usize,
-            expected: Vec::new(),
-        },
-        Err(ParseError::UnrecognizedEof { expected, .. }) => Failure {
-            index: tokens.len(),
-            expected,
-        },
-        Err(ParseError::InvalidToken { location }) => Failure {
-            index: location.index as usize,
-            expected: Vec::new(),
-        },
+    match result {
+        Ok(piece) => Ok((piece, cx)),
+        Err(ParseError::UnrecognizedToken { token, .. } | ParseError::ExtraToken { token }) => {
+            Err(token.0.index as usize)
+        }
+        Err(ParseError::UnrecognizedEof { .. }) => Err(tokens.len()),
+        Err(ParseError::InvalidToken { location }) => Err(location.index as usize),
         Err(ParseError::User { error }) => match error {},
-    };
-    Err(failure)
+    }
 }
 
 /// The index in the text as written.
@@ -267,26 +315,30 @@ fn choose(
     failure: &Failure,
     budget: &mut Budget,
 ) -> Option<Edit> {
-    let here = origin(tokens, failure.index, source);
     let limit = failure.index + TRIAL_LEN;
     let mut best: Option<(usize, Edit)> = None;
     for edit in candidates(&session.interner, source, tokens, failure) {
+        let crude = matches!(edit.kind, Kind::Extra | Kind::Garbled);
+        if crude && best.as_ref().is_some_and(|(gain, _)| *gain > 1) {
+            break;
+        }
         let limit = limit.max(edit.remove.end) + edit.insert.len();
         let trial = edited(tokens, &edit, source, limit);
         let whole = tokens.len() + edit.insert.len() - edit.remove.len() <= limit;
-        match budget.tokens.checked_sub(trial.len()) {
-            Some(left) => budget.tokens = left,
-            None => break,
+        if !budget.take(trial.len()) {
+            break;
         }
+        // What counts is how many tokens behind the edit can be taken.
+        let behind = edit.remove.start + edit.insert.len();
         let gain = match attempt(source.file, &trial) {
             Ok(_) => usize::MAX,
-            Err(next) if next.index == trial.len() && !whole => usize::MAX,
-            Err(next) => origin(&trial, next.index, source).saturating_sub(here),
+            Err(next) if next == trial.len() && !whole => usize::MAX,
+            Err(next) => next.saturating_sub(behind),
         };
-        // At the end of the piece nothing but success is progress.
         if gain == 0 {
             continue;
         }
+        let gain = gain.saturating_add(edit.kind.certainty());
         if gain >= GOOD_GAIN {
             return Some(edit);
         }
@@ -314,7 +366,7 @@ fn candidates(
             insert: insert.to_vec(),
         });
     };
-    let name = Tok::Ident(Symbol::MISSING);
+    let name = NAME;
 
     if let Some(found) = found {
         misspelt(interner, source.case, tokens, k, &mut add);
@@ -324,27 +376,28 @@ fn candidates(
         if matches!(found, Tok::Plus | Tok::Minus) && k > 0 && is_operator(tokens[k - 1].tok) {
             add(Kind::Sign, k..k + 1, &[]);
         }
-        for tok in confusable(found) {
-            if failure.expects(*tok) {
-                add(Kind::Instead(*tok), k..k + 1, &[*tok]);
+        if let Some(bar) = bar_before_arrow(tokens, k) {
+            add(Kind::MissingBeforeBar, bar..bar, &[Tok::Semi]);
+        }
+        if k == 2 && matches!(tokens[0].tok, Tok::Module | Tok::Object) && found == Tok::Semi {
+            add(Kind::MissingUnitPart, 1..1, &[Tok::Implementation]);
+        }
+        for &tok in confusable(found) {
+            let in_expression = found == Tok::Colon && failure.expects(Tok::Star);
+            if failure.expects(tok) && !(in_expression && tok == Tok::Eq) {
+                add(Kind::Instead(tok), k..k + 1, &[tok]);
             }
         }
         if found.is_keyword() && failure.expects(name) {
             add(Kind::KeywordAsName, k..k + 1, &[name]);
         }
     }
-    // On a new line the one before is likely unfinished.
-    if failure.expects(Tok::LParen) {
-        add(Kind::MissingParens, k..k, &[Tok::LParen, Tok::RParen]);
-        add(
-            Kind::MissingParens,
-            k..k,
-            &[Tok::LParen, Tok::RParen, Tok::Semi],
-        );
-    }
-    for tok in INSERTED {
-        if failure.expects(*tok) {
-            add(Kind::Missing(*tok), k..k, &[*tok]);
+    let unclosed = closers(tokens, k);
+    if let Some(closers) = &unclosed {
+        add(Kind::Unclosed, k..k, closers);
+        if failure.expects(Tok::Semi) {
+            let with_semi: Vec<Tok> = [Tok::Semi].iter().chain(closers).copied().collect();
+            add(Kind::Unclosed, k..k, &with_semi);
         }
     }
     for tok in [Tok::Fi, Tok::Od, Tok::Esac, Tok::End] {
@@ -352,19 +405,45 @@ fn candidates(
             add(Kind::Instead(tok), k..k + 1, &[tok]);
         }
     }
-    if let Some(closers) = closers(tokens, k) {
-        add(Kind::Unclosed, k..k, &closers);
-        if failure.expects(Tok::Semi) {
-            let with_semi: Vec<Tok> = std::iter::once(Tok::Semi).chain(closers).collect();
-            add(Kind::Unclosed, k..k, &with_semi);
-        }
+    let call = failure.expects(Tok::LParen) && !failure.expects(Tok::Not);
+    let operand = matches!(
+        found,
+        Some(Tok::Ident(_) | Tok::Int(..) | Tok::Real(_) | Tok::Char(_) | Tok::Str(_))
+    );
+    if call && !operand {
+        add(Kind::MissingParens, k..k, &[Tok::LParen, Tok::RParen]);
+        add(
+            Kind::MissingParens,
+            k..k,
+            &[Tok::LParen, Tok::RParen, Tok::Semi],
+        );
     }
-    if failure.expects(name) {
-        add(Kind::MissingName, k..k, &[name]);
+    // A word that starts a statement or expression is not missing where one is expected.
+    let opens = |tok: Tok| match tok {
+        Tok::Do => failure.expects(Tok::While),
+        Tok::LParen => failure.expects(Tok::Not) || failure.expects(Tok::Record),
+        Tok::Import | Tok::Module => failure.expects(Tok::Const),
+        _ => false,
+    };
+    for &tok in INSERTED
+        .iter()
+        .filter(|&&tok| failure.expects(tok) && !opens(tok))
+    {
+        add(Kind::Missing(tok), k..k, &[tok]);
+    }
+    if call && operand {
+        add(
+            Kind::MissingParens,
+            k..k,
+            &[Tok::LParen, Tok::RParen, Tok::Semi],
+        );
     }
     if failure.expects(Tok::Error) {
         add(Kind::MissingPart, k..k, &[Tok::Error]);
         add(Kind::MissingPart, k..k, &[Tok::Error, Tok::Semi]);
+    }
+    if failure.expects(name) {
+        add(Kind::MissingName, k..k, &[name]);
     }
     if found.is_some() {
         add(Kind::Extra, k..k + 1, &[]);
@@ -411,7 +490,7 @@ fn confusable(found: Tok) -> &'static [Tok] {
         Tok::Colon => &[Tok::Eq, Tok::Assign, Tok::Semi, Tok::Arrow],
         Tok::Comma => &[Tok::Semi, Tok::DotDot],
         Tok::Semi => &[Tok::Comma, Tok::Colon, Tok::Then, Tok::Do],
-        Tok::Dot => &[Tok::Semi, Tok::Comma, Tok::DotDot, Tok::Dollar],
+        Tok::Dot => &[Tok::DotDot, Tok::Dollar],
         Tok::DotDot => &[Tok::Dot],
         Tok::Arrow => &[Tok::Ge, Tok::Colon],
         Tok::Do => &[Tok::Then, Tok::Of],
@@ -513,6 +592,21 @@ fn is_operator(tok: Tok) -> bool {
 
 fn is_closer(tok: Tok) -> bool {
     matches!(tok, Tok::Fi | Tok::Od | Tok::Esac | Tok::End)
+}
+
+/// The `|` that separates alternatives but was read as an operator, if the mistake at `k` looks so.
+pub(super) fn bar_before_arrow(tokens: &[Placed], k: usize) -> Option<usize> {
+    if !matches!(tokens.get(k)?.tok, Tok::Arrow | Tok::DotDot | Tok::Comma) {
+        return None;
+    }
+    let from = k.saturating_sub(LOOK_BACK);
+    let back = tokens[from..k]
+        .iter()
+        .rev()
+        .take_while(|token| token.tok != Tok::Semi);
+    back.map(|token| token.tok)
+        .position(|tok| tok == Tok::Bar)
+        .map(|i| k - 1 - i)
 }
 
 /// Whether a relation stands before `k` in the same expression.
