@@ -12,6 +12,9 @@ use orca_abi::symbols::Entry;
 use orca_abi::trap::Trap;
 use orca_abi::types::Kind;
 
+pub mod build;
+pub mod layout;
+pub mod lower;
 pub mod text;
 pub mod verify;
 
