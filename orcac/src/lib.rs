@@ -26,8 +26,6 @@ pub mod opt;
 
 pub mod codegen;
 pub mod link;
-#[cfg(feature = "run")]
-pub mod run;
 
 use std::path::PathBuf;
 
@@ -134,7 +132,7 @@ pub fn dump(
     Ok(match phase {
         Phase::Tokens | Phase::Ast => dump_text(session, input, phase),
         Phase::Hir => typecheck::check_program(session, &input.main, &input.files)
-            .map(|program| format!("{program:#?}\n")),
+            .map(|program| hir::print::print(&program)),
         Phase::Mir => compile(session, input, done).map(|program| mir::text::print(&program)),
         Phase::Clif => dump_code(session, input, Dump::Clif, done)?,
         Phase::Asm => dump_code(session, input, Dump::Asm, done)?,

@@ -13,7 +13,7 @@ use super::memory::Regions;
 use super::{Names, clif_type, signature};
 use crate::mir::verify::reverse_postorder;
 use crate::mir::{
-    Binary, Compare, CompareReal, Function, FunctionId, Inst, Op, Site, Target, Terminator, Ty,
+    Binary, Compare, CompareReal, Function, FunctionId, Inst, Op, Site, Target, Terminator,
     Unary, Value,
 };
 
