@@ -4,7 +4,7 @@
 //! that is, multicast as official, when no member's history can overflow by it. Requests that
 //! overtook another of the same sender wait for that one.
 //!
-//! Implements: [Thesis §3.4.2] Fig. 3.14, 3.15; facts sheet §3.5, §3.6 for resilience 0.
+//! Implements: [Thesis §3.4.2] Fig. 3.14, 3.15; [Amoeba5] §3.5, §3.6 for resilience 0.
 //! Differs: duplicates are told by a window of message ids; a missing request is asked for.
 
 mod sync;
@@ -167,6 +167,14 @@ impl Member {
             return;
         };
         let (last, state) = (peer.id, peer.state);
+        #[cfg(feature = "sabotage")]
+        let last = {
+            let last = self.sabotage_last(last, repr.id);
+            if let Some(peer) = self.view.get_mut(member) {
+                peer.id = last;
+            }
+            last
+        };
         if !repr.id.is_after(last) {
             return self.on_duplicate_request(member, repr.id);
         }
@@ -188,6 +196,19 @@ impl Member {
         self.number_waiting(member);
         self.process_history();
         self.ask_for_missing_request(member);
+    }
+
+    /// What a planted bug takes for the last request of the sender.
+    #[cfg(feature = "sabotage")]
+    fn sabotage_last(&mut self, last: MessageId, id: MessageId) -> MessageId {
+        use crate::config::Sabotage;
+        let before = MessageId::new(id.value().wrapping_sub(1));
+        let duplicate = !id.is_after(last) && last.value().wrapping_sub(id.value()) < 3;
+        match self.config.sabotage {
+            Some(Sabotage::NumberDuplicates) if duplicate => before,
+            Some(Sabotage::ForgetSenderOrder) if id.is_after(last) => before,
+            _ => last,
+        }
     }
 
     /// Takes in a request; the next of a sender needs no room among those that wait.
@@ -507,6 +528,8 @@ impl Member {
     /// Forgets what everybody has, and goes on with what waited for the room.
     fn release(&mut self) {
         if let Some(lowest) = self.view.lowest_expect() {
+            #[cfg(feature = "sabotage")]
+            let lowest = self.sabotage_lowest(lowest);
             self.history.release_below(lowest);
         }
         let was_full = self.seq_mut().sync.is_full();
@@ -523,6 +546,20 @@ impl Member {
         self.submit_own();
         self.process_history();
         self.ask_for_turned_away();
+    }
+
+    /// What a planted bug takes for the lowest number that somebody still needs.
+    #[cfg(feature = "sabotage")]
+    fn sabotage_lowest(&self, lowest: SeqNo) -> SeqNo {
+        if self.config.sabotage != Some(crate::config::Sabotage::ReleaseEarly) {
+            return lowest;
+        }
+        let own = self.delivery.expect;
+        let others = self.view.iter().filter(|(member, _)| *member != self.me);
+        let highest = others.map(|(_, peer)| peer.expect).reduce(SeqNo::latest);
+        highest
+            .filter(|highest| own.is_after(*highest))
+            .unwrap_or(own)
     }
 
     fn ask_for_turned_away(&mut self) {

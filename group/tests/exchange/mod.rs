@@ -6,6 +6,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 
+pub mod storm;
+
 use std::collections::BTreeMap;
 
 use capability::{Header, Port};
