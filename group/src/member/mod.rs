@@ -251,8 +251,16 @@ impl Member {
 
     // Out.
 
-    /// The next change of what FLIP must listen to.
+    /// The next change of what FLIP must listen to. An address is not given up before the messages
+    /// that leave from it are taken.
     pub fn poll_registration(&mut self) -> Option<Registration> {
+        let gives_up = matches!(
+            self.registrations.front(),
+            Some(Registration::Unregister { .. })
+        );
+        if gives_up && !self.transmits.is_empty() {
+            return None;
+        }
         self.registrations.pop_front()
     }
 

@@ -155,6 +155,7 @@ impl Storm {
         let mut rng = Rng::new(plan.seed ^ 0xfeed);
         let mut exchange = Exchange::new(rng.next_u64());
         exchange.log = trace.then(Vec::new);
+        exchange.events_first = plan.seed % 2 == 1;
         let weather = Weather {
             rng: rng.split(),
             plan: plan.clone(),
