@@ -13,7 +13,7 @@
 //! The four integers at the end are in the order that the protocol header in front announces; the
 //! rest are byte strings.
 //!
-//! Implements: [Thesis §3.3]; facts sheet §2.3.
+//! Implements: [Thesis §3.3]; [Amoeba5] §2.3.
 
 use crate::port::{PORT_SIZE, Port};
 

@@ -7,7 +7,7 @@
 //!
 //! Nothing here knows networks, transactions or groups.
 //!
-//! Implements: [Thesis §3.3] header parameter of the primitives; facts sheet §2.3 and §4.
+//! Implements: [Thesis §3.3] header parameter of the primitives; [Amoeba5] §2.3 and §4.
 
 #![warn(missing_docs)]
 

@@ -4,7 +4,7 @@
 //! It is neither DES nor the one-way function on FLIP addresses, and not strong by the measure of
 //! today: ports are protected by the network's key where that matters.
 //!
-//! Implements: facts sheet §4. Known answers are in `port.rs`.
+//! Implements: [Amoeba5] §4. Known answers are in `port.rs`.
 
 const BLOCK_BITS: usize = 48;
 const HALF_BITS: usize = 24;

@@ -1,6 +1,6 @@
 //! 48-bit ports and the step from get-port to put-port.
 //!
-//! Implements: facts sheet §4.
+//! Implements: [Amoeba5] §4.
 
 use std::fmt;
 use std::str::FromStr;

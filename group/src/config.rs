@@ -176,6 +176,27 @@ pub struct Config {
     pub rpc_address: FlipAddress,
     /// FLIP's step from a private to a public address.
     pub one_way: fn(FlipAddress) -> FlipAddress,
+    /// Which bug is planted.
+    #[cfg(feature = "sabotage")]
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A planted bug, for storms that must find it.
+#[cfg(feature = "sabotage")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The sequencer numbers a request again that came twice.
+    NumberDuplicates,
+    /// The sequencer numbers a request although an earlier one of its sender is missing.
+    ForgetSenderOrder,
+    /// The sequencer keeps messages only until the first member has them.
+    ReleaseEarly,
+    /// A member takes any body of the sender for the one that an accept names.
+    MistakeBodies,
+    /// A member takes the next message that comes for the next one in order.
+    SkipHoles,
+    /// A member that was silent for an instant is lost.
+    SuspectEarly,
 }
 
 /// A parameter that cannot work.
@@ -228,6 +249,8 @@ impl Config {
             locate_first_ring: 0,
             rpc_address: FlipAddress::NULL,
             one_way,
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
         }
     }
 

@@ -6,7 +6,7 @@
 //! member itself did not run counts for nobody: a processor that shares its core with many others
 //! must not take its own pause for the others' silence.
 //!
-//! Implements: [Thesis §3.4.3] first part; facts sheet §3.7.
+//! Implements: [Thesis §3.4.3] first part; [Amoeba5] §3.7.
 //! Differs: the retry counter is a silence and a number of probes; `Timing::amoeba5` gives both
 //! the values that amount to the same.
 

@@ -6,7 +6,7 @@
 //! 3. Source: what the sequencer says must come from its address, what a member says from the
 //!    member's.
 //!
-//! Implements: facts sheet §3.9. Differs: sources of all kinds are checked, not of seven.
+//! Implements: [Amoeba5] §3.9. Differs: sources of all kinds are checked, not of seven.
 
 use flip_net::address::FlipAddress;
 

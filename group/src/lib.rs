@@ -31,7 +31,7 @@
 //! | 3.4.2 STATE and SYNC | `sequencer::sync`, `member::receive` |
 //! | 3.4.3 detection of failures | `failure` |
 //!
-//! Implements: [Thesis §3.3, §3.4.1, §3.4.2] for resilience 0; facts sheet §3.
+//! Implements: [Thesis §3.3, §3.4.1, §3.4.2] for resilience 0; [Amoeba5] §3.
 //! Differs: several requests of a member may be outstanding; see `docs/differences.md`.
 
 #![warn(missing_docs)]
@@ -53,6 +53,8 @@ mod wire;
 
 pub mod checker;
 
+#[cfg(feature = "sabotage")]
+pub use config::Sabotage;
 pub use config::{Config, ConfigError, Rules, Timing, WINDOW_MAX};
 pub use event::{Destination, Endpoint, Event, LostReason, Registration, Transmit};
 pub use member::{Member, SendError};

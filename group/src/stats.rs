@@ -1,7 +1,7 @@
 //! What a member counts: packets by kind, and marks, the things worth knowing that they happened.
 //!
 //! A storm that never reaches a mark has not tested the code behind it, so tests print the table
-//! and fail on a zero. [Design §12]
+//! and fail on a zero.
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! Changed only by JOIN and LEAVE in the total order, so every member has the same table between
 //! the same two numbers; `expect` and what the sequencer reserves are its own knowledge.
 //!
-//! Implements: [Thesis §3.4.2] Fig. 3.9 `struct member`; facts sheet §3.6 member states.
+//! Implements: [Thesis §3.4.2] Fig. 3.9 `struct member`; [Amoeba5] §3.6 member states.
 
 use flip_net::address::FlipAddress;
 use flip_net::time::Instant;

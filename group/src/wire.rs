@@ -14,7 +14,7 @@
 //! Data follows as the 32-byte header of `capability` and the user's bytes. A `BCAST` with nothing
 //! behind it is an *accept*: the data came earlier. We send little endian and read both.
 //!
-//! Implements: [Thesis §3.4.2] Fig. 3.9 `bc_hdr`, Fig. 3.11; facts sheet §3.2, §3.6.
+//! Implements: [Thesis §3.4.2] Fig. 3.9 `bc_hdr`, Fig. 3.11; [Amoeba5] §3.2, §3.6.
 //! Differs: `RETRANS` counts (message id = how many are missing, 0 = one), `RETRANS` from the
 //! sequencer with sequence number 0 asks a member for one of its requests, `SYNC` tells the lowest
 //! number the sequencer still keeps in its message id. All listed in `docs/differences.md`.

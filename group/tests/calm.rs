@@ -377,3 +377,51 @@ fn a_message_larger_than_the_group_carries_is_refused() {
     exchange.settle(&mut Calm);
     check(&exchange);
 }
+
+/// Whatever order an owner drains in, a leaver's last word leaves before its address goes.
+#[test]
+fn an_address_is_given_up_after_the_last_message_from_it() {
+    let mut exchange = group_of(2, &config());
+    exchange.nodes[1].holding = true;
+    exchange.act(1, &mut Calm, |member, now| member.leave(now));
+    let mut member = exchange.nodes[1].member.take().expect("up");
+    let sequencer = exchange.member(0).address();
+    // Its LEAVE, as the sequencer would send it.
+    let leave = group::GroupHeader {
+        kind: Kind::Leave,
+        member: member.me(),
+        incarnation: group::Incarnation::FIRST,
+        seq: member.next(),
+        id: group::MessageId::new(2),
+        expect: group::SeqNo::FIRST,
+    };
+    let mut bytes = leave.emit(capability::Order::Little).to_vec();
+    bytes.extend(capability::Header::to(PORT).emit(capability::Order::Little));
+    member.handle_message(
+        exchange.now,
+        group::Endpoint::FromSequencer,
+        sequencer,
+        bytes,
+    );
+    while member.poll_event().is_some() {}
+    assert!(member.is_closed());
+    assert_eq!(
+        member.poll_registration(),
+        None,
+        "STATE is still to be sent"
+    );
+    let last = member.poll_transmit().expect("the last word");
+    assert_eq!(exchange::kind_of(&last.message), Some(Kind::State));
+    assert_eq!(member.poll_transmit(), None);
+    let mut given_up = 0;
+    while member.poll_registration().is_some() {
+        given_up += 1;
+    }
+    assert_eq!(given_up, 3);
+}
+
+#[test]
+fn a_member_can_be_handed_from_thread_to_thread() {
+    fn check_send<T: Send>() {}
+    check_send::<Member>();
+}

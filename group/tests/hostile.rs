@@ -1,6 +1,6 @@
 //! Messages that no well-behaved member sends: each is counted, dropped, and changes nothing.
 //!
-//! Implements: [Thesis §3.4.2] incarnations; facts sheet §3.9; scenario 109.
+//! Implements: [Thesis §3.4.2] incarnations; [Amoeba5] §3.9; scenario 109.
 
 mod exchange;
 

@@ -5,7 +5,7 @@
 //! to be let in. Its own JOIN carries the member table, and its life in the group begins at the
 //! number after it. A leaver goes at the number of its LEAVE.
 //!
-//! Implements: [Thesis §3.3] JoinGroup, LeaveGroup; facts sheet §3.6.
+//! Implements: [Thesis §3.3] JoinGroup, LeaveGroup; [Amoeba5] §3.6.
 //! Differs: an incarnation is taken from HEREIS; a joiner that is not let in locates again.
 
 use capability::{Header, Order};

@@ -1,6 +1,6 @@
 //! Watching others: probes out, answers in, losses reported. The judgement is in `failure`.
 //!
-//! Implements: [Thesis §3.4.3] first part; facts sheet §3.7.
+//! Implements: [Thesis §3.4.3] first part; [Amoeba5] §3.7.
 
 use flip_net::address::FlipAddress;
 use flip_net::time::Instant;
@@ -82,7 +82,17 @@ impl Member {
     }
 
     pub(crate) fn on_probe(&mut self, due: Instant) {
-        let findings = self.liveness.look(self.now, due, &self.config.timing);
+        let timing = self.config.timing;
+        #[cfg(feature = "sabotage")]
+        let timing = match self.config.sabotage {
+            Some(crate::config::Sabotage::SuspectEarly) => crate::config::Timing {
+                silence_max: timing.probe_after,
+                probes_min: 0,
+                ..timing
+            },
+            _ => timing,
+        };
+        let findings = self.liveness.look(self.now, due, &timing);
         if findings.paused {
             self.stats.mark(Mark::OwnPause);
         }

@@ -4,7 +4,7 @@
 //! and then at growing intervals; it never asks another member. Bodies of BB requests are kept by
 //! sender and message id until their accept comes; an accept without body waits a moment for it.
 //!
-//! Implements: [Thesis §3.4.2] Fig. 3.16, 3.17; facts sheet §3.5, member on BCAST.
+//! Implements: [Thesis §3.4.2] Fig. 3.16, 3.17; [Amoeba5] §3.5, member on BCAST.
 //! Differs: bodies are kept by message id, since several of a sender's may be under way. Several
 //! missing messages are asked for at once, except under `Rules::Amoeba5`.
 
@@ -120,6 +120,8 @@ impl Member {
         let body = if repr.member == self.me {
             self.sender.body(repr.id)
         } else {
+            #[cfg(feature = "sabotage")]
+            let key = self.sabotage_body(key);
             self.receiver.take_body(key)
         };
         if body.is_none() && self.is_next_or_later(repr.seq) {
@@ -133,6 +135,16 @@ impl Member {
         if self.receiver.awaiting.len() > self.config.history_messages_max() {
             // Only accepts beyond the history's reach can pile up; they will be asked for.
             self.receiver.awaiting.clear();
+        }
+    }
+
+    /// Which body a planted bug takes for the one that is meant.
+    #[cfg(feature = "sabotage")]
+    fn sabotage_body(&self, key: BodyKey) -> BodyKey {
+        let any = self.receiver.bodies.keys().find(|kept| kept.0 == key.0);
+        match self.config.sabotage {
+            Some(crate::config::Sabotage::MistakeBodies) => any.copied().unwrap_or(key),
+            _ => key,
         }
     }
 
@@ -169,6 +181,13 @@ impl Member {
             body,
             answered: None,
         };
+        #[cfg(feature = "sabotage")]
+        if self.config.sabotage == Some(crate::config::Sabotage::SkipHoles)
+            && repr.seq.is_after(self.history.next())
+        {
+            let next = self.history.next();
+            self.history.store(next, entry.clone(), floor);
+        }
         match self.history.store(repr.seq, entry, floor) {
             Stored::Kept => self.raise_top(repr.seq.next()),
             Stored::Duplicate => return self.stats.mark(Mark::DuplicateBroadcast),

@@ -1,6 +1,6 @@
 //! The reply time-out: measured round trips, smoothed, with room for their spread.
 //!
-//! Implements: facts sheet §3.5 congestion control, the estimate of the round trip.
+//! Implements: [Amoeba5] §3.5 congestion control, the estimate of the round trip.
 //! Differs: mean plus four deviations, between two configured bounds; no send budget.
 
 use flip_net::time::Duration;

@@ -4,38 +4,31 @@
 //! that is, multicast as official, when no member's history can overflow by it. Requests that
 //! overtook another of the same sender wait for that one.
 //!
-//! Implements: [Thesis §3.4.2] Fig. 3.14, 3.15; facts sheet §3.5, §3.6 for resilience 0.
+//! Implements: [Thesis §3.4.2] Fig. 3.14, 3.15; [Amoeba5] §3.5, §3.6 for resilience 0.
 //! Differs: duplicates are told by a window of message ids; a missing request is asked for.
 
+mod membership;
+mod retransmit;
 mod sync;
 
 use std::collections::BTreeMap;
 
-use capability::{Header, Order};
 use flip_net::address::FlipAddress;
 use flip_net::time::{Duration, Instant};
 
 use crate::config::{Config, WINDOW_MAX};
 use crate::event::{Destination, Endpoint};
 use crate::history::{Body, Entry, Method};
-use crate::member::{Member, Phase, data_body};
+use crate::member::{Member, data_body};
 use crate::seq::{MemberIndex, MessageId, SeqNo};
 use crate::stats::Mark;
-use crate::timers::Timer;
-use crate::view::{Peer, PeerState};
-use crate::wire::{self, JoinTable, Kind, LocateBody, Packet, Parameters, Repr, TableSlot};
+use crate::view::PeerState;
+use crate::wire::{self, Kind, Packet, Repr};
 
 use sync::Sync;
 
-/// Most messages sent for one RETRANS.
-const ANSWER_MESSAGES_MAX: u32 = 64;
-/// Most bytes sent for one RETRANS, the first message not counted.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// A missing request is not asked for twice within this time.
 const ASK_REQUEST_PAUSE: Duration = Duration::from_millis(5);
-
-/// How often a leaver without a word is sent its LEAVE before it is taken for gone.
-const LEAVE_REPEATS: u64 = 20;
 
 /// A request that waits: for an earlier one of its sender, or for room.
 #[derive(Debug)]
@@ -167,6 +160,14 @@ impl Member {
             return;
         };
         let (last, state) = (peer.id, peer.state);
+        #[cfg(feature = "sabotage")]
+        let last = {
+            let last = self.sabotage_last(last, repr.id);
+            if let Some(peer) = self.view.get_mut(member) {
+                peer.id = last;
+            }
+            last
+        };
         if !repr.id.is_after(last) {
             return self.on_duplicate_request(member, repr.id);
         }
@@ -188,6 +189,19 @@ impl Member {
         self.number_waiting(member);
         self.process_history();
         self.ask_for_missing_request(member);
+    }
+
+    /// What a planted bug takes for the last request of the sender.
+    #[cfg(feature = "sabotage")]
+    fn sabotage_last(&mut self, last: MessageId, id: MessageId) -> MessageId {
+        use crate::config::Sabotage;
+        let before = MessageId::new(id.value().wrapping_sub(1));
+        let duplicate = !id.is_after(last) && last.value().wrapping_sub(id.value()) < 3;
+        match self.config.sabotage {
+            Some(Sabotage::NumberDuplicates) if duplicate => before,
+            Some(Sabotage::ForgetSenderOrder) if id.is_after(last) => before,
+            _ => last,
+        }
     }
 
     /// Takes in a request; the next of a sender needs no room among those that wait.
@@ -358,76 +372,6 @@ impl Member {
         }
     }
 
-    /// What a join or leave changes; gives who leaves by it.
-    fn enact(&mut self, seq: SeqNo) -> Option<MemberIndex> {
-        let entry = self.history.get(seq)?;
-        let member = entry.member;
-        match entry.body.as_ref()? {
-            Body::Data { .. } => None,
-            Body::Join(_) => {
-                self.enact_join(seq, member);
-                None
-            }
-            Body::Leave(_) => {
-                self.enact_leave(seq, member);
-                Some(member)
-            }
-        }
-    }
-
-    fn enact_join(&mut self, seq: SeqNo, member: MemberIndex) {
-        if let Some(peer) = self.view.get_mut(member) {
-            peer.state = PeerState::Member;
-            // The JOIN itself is kept until the joiner shows that it has it.
-            peer.expect = seq;
-        }
-        let table = self.table(member, seq.next());
-        if let Some(entry) = self.history.get_mut(seq) {
-            entry.body = Some(Body::Join(table.into()));
-        }
-        self.stats.mark(Mark::MemberJoined);
-        self.watch(member);
-    }
-
-    fn enact_leave(&mut self, seq: SeqNo, member: MemberIndex) {
-        self.stats.mark(Mark::MemberLeft);
-        let until = self.now + self.config.timing.linger;
-        let is_me = member == self.me;
-        if let Some(peer) = self.view.get_mut(member) {
-            peer.state = if is_me {
-                PeerState::LeftSequencer
-            } else {
-                PeerState::Leaving { seq, until }
-            };
-        }
-        if !is_me {
-            self.liveness.forget(member);
-            self.seq_mut().forget(member);
-            if !self.timers.is_set(Timer::FreeLeaver) {
-                self.set_leaver_timer();
-            }
-        }
-    }
-
-    /// The member table as a JOIN tells it.
-    fn table(&self, joiner: MemberIndex, next: SeqNo) -> JoinTable {
-        let slots = self.view.to_slots();
-        JoinTable {
-            header: Header::to(self.config.port),
-            joiner: slots
-                .get(joiner.slot())
-                .map_or(FlipAddress::NULL, |slot: &TableSlot| slot.address),
-            slots,
-            private_b: self.addresses.private_b,
-            total: self.view.total() as u16,
-            sequencer: self.me,
-            next,
-            incarnation: self.incarnation,
-            resilience: u16::from(self.config.resilience),
-            large: self.config.large,
-        }
-    }
-
     /// Makes a number official. [Thesis §3.4.1] PB: with the data; BB: an accept.
     fn multicast_accepted(&mut self, seq: SeqNo, leaver: Option<MemberIndex>) {
         let leaver = leaver.filter(|&leaver| leaver != self.me);
@@ -505,8 +449,10 @@ impl Member {
     }
 
     /// Forgets what everybody has, and goes on with what waited for the room.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         if let Some(lowest) = self.view.lowest_expect() {
+            #[cfg(feature = "sabotage")]
+            let lowest = self.sabotage_lowest(lowest);
             self.history.release_below(lowest);
         }
         let was_full = self.seq_mut().sync.is_full();
@@ -525,181 +471,24 @@ impl Member {
         self.ask_for_turned_away();
     }
 
+    /// What a planted bug takes for the lowest number that somebody still needs.
+    #[cfg(feature = "sabotage")]
+    fn sabotage_lowest(&self, lowest: SeqNo) -> SeqNo {
+        if self.config.sabotage != Some(crate::config::Sabotage::ReleaseEarly) {
+            return lowest;
+        }
+        let own = self.delivery.expect;
+        let others = self.view.iter().filter(|(member, _)| *member != self.me);
+        let highest = others.map(|(_, peer)| peer.expect).reduce(SeqNo::latest);
+        highest
+            .filter(|highest| own.is_after(*highest))
+            .unwrap_or(own)
+    }
+
     fn ask_for_turned_away(&mut self) {
         let members: Vec<MemberIndex> = self.seq_mut().turned_away.keys().copied().collect();
         for member in members {
             self.ask_for_missing_request(member);
-        }
-    }
-
-    // Retransmission.
-
-    pub(crate) fn on_retrans(&mut self, repr: &Repr) {
-        self.hear_expect(repr.member, repr.expect);
-        let count = repr.id.value().clamp(1, ANSWER_MESSAGES_MAX);
-        if self.history.lowest().is_after(repr.seq) {
-            return self.stats.mark(Mark::RetransmissionImpossible);
-        }
-        let mut bytes = 0;
-        let mut seq = repr.seq;
-        for _ in 0..count {
-            if !self.history.next().is_after(seq) || bytes > ANSWER_BYTES_MAX {
-                return;
-            }
-            bytes += self.answer(repr.member, seq);
-            seq = seq.next();
-        }
-    }
-
-    /// Sends a stored message to one member, with its data and its final kind; gives its size.
-    fn answer(&mut self, member: MemberIndex, seq: SeqNo) -> usize {
-        let Some(address) = self.view.get(member).map(|peer| peer.address) else {
-            return 0;
-        };
-        let Some((repr, body)) = self.stored(seq) else {
-            self.stats.mark(Mark::RetransmissionImpossible);
-            return 0;
-        };
-        let size = body.size();
-        // A large message takes its time; asking again does not make it faster.
-        let under_way = self.config.timing.transfer(size);
-        let now = self.now;
-        if let Some(entry) = self.history.get_mut(seq) {
-            let recently = entry
-                .answered
-                .is_some_and(|(to, at)| to == member && now.since(at) < under_way);
-            if recently {
-                self.stats.mark(Mark::RetransmissionSpared);
-                return 0;
-            }
-            entry.answered = Some((member, now));
-        }
-        self.stats.mark(Mark::RetransmissionAnswered);
-        self.unicast(address, repr, |message| body.emit(message));
-        size
-    }
-
-    // Joining and leaving, the sequencer's side.
-
-    pub(crate) fn on_locate(&mut self, from: FlipAddress, packet: &Packet<'_>) {
-        let Ok(body) = LocateBody::parse(packet) else {
-            return self.stats.mark(Mark::Malformed);
-        };
-        if body.header.port != self.config.port {
-            return;
-        }
-        if body.address != from {
-            return self.stats.mark(Mark::OtherSource);
-        }
-        match self.reserve(&body) {
-            Ok(assigned) => self.tell_here_is(from, assigned),
-            Err(mark) => self.stats.mark(mark),
-        }
-    }
-
-    /// The slot for a joiner: the one it has, or a free one.
-    fn reserve(&mut self, body: &LocateBody) -> Result<MemberIndex, Mark> {
-        let until = self.now + self.config.timing.silence_max;
-        let next = self.history.next();
-        if let Some(member) = self.view.by_address(body.address) {
-            let peer = self.view.get_mut(member).ok_or(Mark::OutOfPhase)?;
-            return match peer.state {
-                PeerState::Joining { .. } => {
-                    peer.state = PeerState::Joining { until };
-                    Ok(member)
-                }
-                // It is in but does not know, and begins again.
-                PeerState::Member if peer.id == MessageId::FIRST => Ok(member),
-                _ => Err(Mark::OutOfPhase),
-            };
-        }
-        let member = self.view.free_slot(self.now).ok_or(Mark::GroupFull)?;
-        self.seq_mut().forget(member);
-        let peer = Peer {
-            address: body.address,
-            rpc_address: body.rpc_address,
-            state: PeerState::Joining { until },
-            expect: next,
-            id: MessageId::NONE,
-        };
-        self.view.set(member, peer);
-        Ok(member)
-    }
-
-    fn tell_here_is(&mut self, to: FlipAddress, assigned: MemberIndex) {
-        let parameters = Parameters {
-            members_max: self.config.members_max,
-            history_log2: u16::from(self.config.history_log2),
-            message_log2: u16::from(self.config.message_log2),
-            resilience: u16::from(self.config.resilience),
-            large: self.config.large,
-            assigned,
-            sequencer: self.me,
-            private_a: self.addresses.private_a,
-            private_b: self.addresses.private_b,
-        };
-        let repr = self.header(Kind::HereIs);
-        self.unicast(to, repr, |message| {
-            message.extend(parameters.emit(Order::Little));
-        });
-    }
-
-    /// Sends leavers their LEAVE again, and frees the slots of those that had time enough.
-    pub(crate) fn on_free_leaver(&mut self) {
-        let leaving: Vec<(MemberIndex, SeqNo, Instant)> = self
-            .view
-            .iter()
-            .filter_map(|(member, peer)| match peer.state {
-                PeerState::Leaving { seq, until } => Some((member, seq, until)),
-                _ => None,
-            })
-            .collect();
-        for &(member, seq, until) in &leaving {
-            if until <= self.now {
-                self.stats.mark(Mark::LeaverGone);
-                self.view.free(member);
-            } else {
-                self.stats.mark(Mark::LeaveRepeated);
-                self.answer(member, seq);
-            }
-        }
-        if !leaving.is_empty() {
-            self.set_leaver_timer();
-        }
-        self.release();
-        self.check_finished();
-    }
-
-    fn set_leaver_timer(&mut self) {
-        let pause = self.config.timing.linger.divided(LEAVE_REPEATS);
-        self.timers.set(Timer::FreeLeaver, self.now + pause);
-    }
-
-    /// The own application has left: number on as long as somebody else is there.
-    pub(crate) fn begin_userless(&mut self) {
-        self.seq_mut().userless = true;
-        self.consume_unheard();
-        self.check_finished();
-        if !self.is_closed() {
-            self.stats.mark(Mark::UserlessSequencer);
-        }
-    }
-
-    fn consume_unheard(&mut self) {
-        let next = self.history.next();
-        self.delivery.expect = next;
-        if let Some(peer) = self.view.get_mut(self.me) {
-            peer.expect = next;
-        }
-        self.release();
-    }
-
-    fn check_finished(&mut self) {
-        let others = self.view.iter().any(|(member, peer)| {
-            member != self.me && !matches!(peer.state, PeerState::Joining { .. })
-        });
-        if self.is_userless() && !others && !matches!(self.phase, Phase::Gone) {
-            self.close();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Asking the members how far they are: some time after the last broadcast, so that a lost last one
 //! is noticed; and at once when the history is full, so that it can shrink.
 //!
-//! Implements: [Thesis §3.4.2] `synchronize`, SYNC; facts sheet §3.5, flow.
+//! Implements: [Thesis §3.4.2] `synchronize`, SYNC; [Amoeba5] §3.5, flow.
 //! Differs: SYNC comes soon after the last broadcast and ever later, instead of every eight seconds;
 //! it carries the lowest number kept, so that members can forget too.
 

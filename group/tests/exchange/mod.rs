@@ -6,6 +6,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 
+pub mod storm;
+
 use std::collections::BTreeMap;
 
 use capability::{Header, Port};
@@ -92,6 +94,8 @@ pub struct Exchange {
     pub log: Option<Vec<String>>,
     /// Messages handed to FLIP, a multicast counted once.
     pub transmits: u64,
+    /// In which order owners drain their members.
+    pub events_first: bool,
 }
 
 impl Exchange {
@@ -104,6 +108,7 @@ impl Exchange {
             rng: Rng::new(seed),
             log: None,
             transmits: 0,
+            events_first: false,
         }
     }
 
@@ -297,7 +302,7 @@ impl Exchange {
         self.drain(arrival.node, fates);
     }
 
-    /// Registrations, transmits, events, until there are no more.
+    /// Registrations, transmits and events, until there are no more.
     pub fn drain(&mut self, index: usize, fates: &mut dyn Fates) {
         loop {
             let mut again = false;
@@ -316,29 +321,46 @@ impl Exchange {
                     }
                 }
             }
-            while let Some(transmit) = self.nodes[index]
-                .member
-                .as_mut()
-                .and_then(Member::poll_transmit)
-            {
-                again = true;
-                self.carry(index, transmit, fates);
-            }
-            while !self.nodes[index].holding {
-                let Some(event) = self.nodes[index]
-                    .member
-                    .as_mut()
-                    .and_then(Member::poll_event)
-                else {
-                    break;
-                };
-                again = true;
-                self.take_event(index, event);
+            if self.events_first {
+                again |= self.drain_events(index);
+                again |= self.drain_transmits(index, fates);
+            } else {
+                again |= self.drain_transmits(index, fates);
+                again |= self.drain_events(index);
             }
             if !again {
                 return;
             }
         }
+    }
+
+    fn drain_transmits(&mut self, index: usize, fates: &mut dyn Fates) -> bool {
+        let mut any = false;
+        while let Some(transmit) = self.nodes[index]
+            .member
+            .as_mut()
+            .and_then(Member::poll_transmit)
+        {
+            any = true;
+            self.carry(index, transmit, fates);
+        }
+        any
+    }
+
+    fn drain_events(&mut self, index: usize) -> bool {
+        let mut any = false;
+        while !self.nodes[index].holding {
+            let Some(event) = self.nodes[index]
+                .member
+                .as_mut()
+                .and_then(Member::poll_event)
+            else {
+                break;
+            };
+            any = true;
+            self.take_event(index, event);
+        }
+        any
     }
 
     fn take_event(&mut self, index: usize, event: Event) {
@@ -415,7 +437,7 @@ impl Exchange {
     fn carry(&mut self, sender: usize, transmit: Transmit, fates: &mut dyn Fates) {
         self.transmits += 1;
         let from = self.nodes[sender].addresses.get(&transmit.from);
-        let from = from.copied().unwrap_or(FlipAddress::NULL);
+        let from = *from.expect("a message leaves from an endpoint that is registered");
         let targets = self.targets(sender, transmit.to);
         let mut fated = Vec::new();
         for (node, endpoint) in targets {
