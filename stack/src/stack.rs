@@ -38,14 +38,8 @@ use crate::queue::{DeliveryQueue, QueueStats};
 const HEADERS_LEN_MAX: usize = 4_096;
 
 /// Messages by the power of two of their size: slot 0 is empty ones, slot `n` those below `2^n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes([u64; 28]);
-
-impl Default for Sizes {
-    fn default() -> Sizes {
-        Sizes([0; 28])
-    }
-}
 
 impl Sizes {
     fn count(&mut self, len: usize) {
@@ -364,12 +358,14 @@ impl Stack {
 impl Stack {
     /// Asks the senders of incomplete messages for what is missing.
     fn ask_again(&mut self, now: Instant) {
-        let Some(&own) = self.endpoints.get(&Endpoint::Member) else {
-            return;
-        };
+        let own = self.endpoints.get(&Endpoint::Member).copied();
         while let Some(missing) = self.joiner.poll_missing(now) {
-            self.flip
-                .ask_again(now, own, missing.source, missing.message, &missing.parts);
+            let parts = &missing.parts;
+            // Who has left wants nothing any more, and gives it up in a while.
+            if let Some(own) = own {
+                self.flip
+                    .ask_again(now, own, missing.source, missing.message, parts);
+            }
         }
     }
 }

@@ -52,6 +52,8 @@ const STAND_BY: Duration = Duration::from_micros(300);
 const SOUND_AFTER: u32 = 30;
 /// How long such a receiver sleeps at most.
 const SOUND_SLEEP_MAX: Duration = Duration::from_millis(200);
+/// How long frames that keep coming hold up the timers.
+const TIMER_DELAY_MAX: Duration = Duration::from_millis(5);
 /// A worker that is usually away longer than this is replaced at once.
 const QUICK_RETURN: u64 = 150;
 
@@ -423,10 +425,10 @@ impl<M: Driven> Shared<M> {
         network.sleeps_until.store(0, SeqCst);
         let mut machine = locked.unwrap_or_else(|| self.machine.lock());
         let now = self.clock.now();
-        if machine
-            .poll_timeout()
-            .is_some_and(|deadline| deadline <= now)
-        {
+        // What is already here comes before what is missing: no deadline passes judgement while
+        // frames wait, unless they never end.
+        let late = machine.poll_timeout().filter(|deadline| *deadline <= now);
+        if late.is_some_and(|deadline| count == 0 || now.since(deadline) > TIMER_DELAY_MAX) {
             machine.handle_timeout(now);
             self.drain(&mut machine);
         }
