@@ -39,6 +39,9 @@ pub struct Timing {
     pub ask_again: Duration,
     /// Longest such pause.
     pub ask_again_max: Duration,
+    /// How long an accept waits for its body before that is asked for: on its way through FLIP the
+    /// short message may overtake the long one.
+    pub body_grace: Duration,
     /// The sequencer asks who is behind when it has accepted nothing for so long; doubles up to
     /// `sync_max` as long as somebody stays behind.
     pub sync: Duration,
@@ -69,7 +72,7 @@ impl Timing {
     pub const fn modern() -> Timing {
         Timing {
             locate_step: Duration::from_millis(2),
-            locate_step_max: Duration::from_millis(100),
+            locate_step_max: Duration::from_millis(20),
             locate_total: Duration::from_secs(10),
             join_give_up: Duration::from_secs(1),
             reply: Duration::from_millis(50),
@@ -77,6 +80,7 @@ impl Timing {
             reply_max: Duration::from_millis(500),
             ask_again: Duration::from_millis(5),
             ask_again_max: Duration::from_millis(200),
+            body_grace: Duration::from_millis(2),
             sync: Duration::from_millis(20),
             sync_max: Duration::from_millis(500),
             sync_full: Duration::from_millis(5),
@@ -103,6 +107,7 @@ impl Timing {
             reply_max: Duration::from_secs(1),
             ask_again: Duration::from_millis(50),
             ask_again_max: Duration::from_millis(50),
+            body_grace: Duration::ZERO,
             sync: Duration::from_secs(8),
             sync_max: Duration::from_secs(8),
             sync_full: Duration::from_millis(100),

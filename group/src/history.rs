@@ -61,6 +61,7 @@ impl Body {
 
     /// Appends the bytes to a message.
     pub(crate) fn emit(&self, message: &mut Vec<u8>) {
+        message.reserve(self.size());
         match self {
             Body::Data { header, data } => {
                 message.extend(header.emit(Order::Little));
@@ -234,10 +235,10 @@ impl History {
         if self.next.is_after(seq) {
             return Stored::Duplicate;
         }
-        if let Some(known) = self.get(seq) {
-            if known.body.is_some() || entry.body.is_none() {
-                return Stored::Duplicate;
-            }
+        if let Some(known) = self.get(seq)
+            && (known.body.is_some() || entry.body.is_none())
+        {
+            return Stored::Duplicate;
         }
         while floor.is_after(self.lowest) && !self.fits(seq, entry.cost()) {
             self.release_one();
@@ -264,11 +265,11 @@ impl History {
     /// Gives an accept that waits in the third part its body.
     pub(crate) fn fill(&mut self, seq: SeqNo, body: Body) {
         let size = body.size();
-        if let Some(entry) = self.get_mut(seq) {
-            if entry.body.is_none() {
-                entry.body = Some(body);
-                self.bytes_third += size;
-            }
+        if let Some(entry) = self.get_mut(seq)
+            && entry.body.is_none()
+        {
+            entry.body = Some(body);
+            self.bytes_third += size;
         }
     }
 

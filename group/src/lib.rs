@@ -13,8 +13,8 @@
 //! ```
 //!
 //! [`Member`] is a machine without clock, socket or thread. Its owner feeds it messages, time and
-//! calls, and after each of them drains `poll_registration`, `poll_event` and `poll_transmit`, in
-//! this order, until each says `None`.
+//! calls, and after each of them drains `poll_registration`, `poll_transmit` and `poll_event` until
+//! all three say `None`; taking an event may cause a transmit.
 //!
 //! What it does not know: objects, transactions, networks, packets. A message may be any size up to
 //! 64 MiB; FLIP below cuts it.

@@ -74,6 +74,7 @@ marks! {
     JoinRestarted "join began again",
     MemberJoined "member joined",
     MemberLeft "member left",
+    LeaveRepeated "LEAVE sent to the leaver again",
     LeaverGone "leaver freed without its word",
     UserlessSequencer "sequencer went on without its application",
     // Liveness.

@@ -15,7 +15,7 @@ pub(crate) enum Timer {
     Synchronise,
     /// Probe who has been silent.
     Probe,
-    /// Free the slots of leavers that did not say that they are gone.
+    /// Repeat their LEAVE to leavers that do not say that they have it; free their slots at last.
     FreeLeaver,
 }
 

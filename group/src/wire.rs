@@ -420,7 +420,7 @@ impl JoinTable {
 /// The member list of `SYNC`.
 pub(crate) fn parse_sync_list(packet: &Packet<'_>) -> Result<Vec<MemberIndex>, WireError> {
     let body = packet.body();
-    if body.len() % 2 != 0 || body.len() / 2 > TABLE_SLOTS_MAX {
+    if !body.len().is_multiple_of(2) || body.len() / 2 > TABLE_SLOTS_MAX {
         return Err(WireError::Body(Kind::Sync));
     }
     let order = packet.order();

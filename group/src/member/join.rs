@@ -33,14 +33,17 @@ pub(crate) struct Locate {
     ring: u16,
     pause: Duration,
     give_up: Instant,
+    /// Whether a request of ours may have been numbered without our seeing it.
+    pub(super) may_be_in: bool,
 }
 
 impl Member {
-    pub(crate) fn begin_locate(&mut self) {
+    pub(crate) fn begin_locate(&mut self, may_be_in: bool) {
         self.phase = Phase::Locating(Locate {
             ring: self.config.locate_first_ring.min(HOP_COUNT_MAX),
             pause: self.config.timing.locate_step,
             give_up: self.now + self.config.timing.locate_total,
+            may_be_in,
         });
         self.ask_everybody();
     }
@@ -139,7 +142,7 @@ impl Member {
     pub(crate) fn restart_join(&mut self) {
         self.unregister_group();
         self.reset_sender();
-        self.begin_locate();
+        self.begin_locate(true);
     }
 
     pub(crate) fn unregister_group(&mut self) {
@@ -186,6 +189,9 @@ impl Member {
             sequencer: table.sequencer,
             next,
         });
+        if self.leave_wanted {
+            self.leave(self.now);
+        }
     }
 
     /// The own LEAVE is the last message that concerns us, and all before it are here.

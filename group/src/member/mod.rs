@@ -76,7 +76,7 @@ impl GroupAddresses {
 /// One member of one group.
 ///
 /// One mutation (`handle_*`, `send`, `consumed`, `leave`, `declare_lost`), then drain
-/// `poll_registration`, `poll_event`, `poll_transmit` until each says `None`, then the next
+/// `poll_registration`, `poll_transmit`, `poll_event` until all say `None`, then the next
 /// mutation. An owner whose delivery queue is full may leave events in `poll_event`: the member
 /// goes on answering, tells the sequencer that it takes no more, and nothing is lost.
 #[derive(Debug)]
@@ -98,6 +98,8 @@ pub struct Member {
     pub(crate) sequencer: Option<Sequencer>,
     pub(crate) liveness: Liveness,
     pub(crate) timers: Timers,
+    /// The owner wants to leave but we are not in yet.
+    pub(crate) leave_wanted: bool,
     pub(crate) stats: Stats,
     registrations: VecDeque<Registration>,
     events: VecDeque<Event>,
@@ -143,7 +145,7 @@ impl Member {
     /// A parameter that cannot work.
     pub fn join(config: Config, rng: Rng, now: Instant) -> Result<Member, ConfigError> {
         let mut member = Member::new(config, rng, now)?;
-        member.begin_locate();
+        member.begin_locate(false);
         Ok(member)
     }
 
@@ -166,6 +168,7 @@ impl Member {
             sequencer: None,
             liveness: Liveness::default(),
             timers: Timers::default(),
+            leave_wanted: false,
             stats: Stats::new(),
             registrations: VecDeque::new(),
             events: VecDeque::new(),

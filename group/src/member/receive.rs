@@ -2,7 +2,7 @@
 //!
 //! A member that sees a number beyond the next one asks the sequencer for what is missing, at once
 //! and then at growing intervals; it never asks another member. Bodies of BB requests are kept by
-//! sender and message id until their accept comes, or the other way round.
+//! sender and message id until their accept comes; an accept without body waits a moment for it.
 //!
 //! Implements: [Thesis §3.4.2] Fig. 3.16, 3.17; facts sheet §3.5, member on BCAST.
 //! Differs: bodies are kept by message id, since several of a sender's may be under way. Several
@@ -280,11 +280,27 @@ impl Member {
             return;
         }
         self.stats.mark(Mark::HoleSeen);
+        let grace = self.config.timing.body_grace;
+        if grace > Duration::ZERO && self.history.get(next).is_some() {
+            return self.wait_for_body(next, grace);
+        }
         if self.receiver.after_join == Some(next) {
             self.stats.mark(Mark::HoleAtJoin);
         }
         self.stats.mark(Mark::RetransmissionAsked);
         self.ask(missing, self.config.timing.ask_again);
+    }
+
+    /// The accept is here, and nothing was asked yet: perhaps the body is right behind it.
+    fn wait_for_body(&mut self, next: SeqNo, grace: Duration) {
+        let again = self.now + grace;
+        self.receiver.asked = Some(Asked {
+            first: next,
+            end: next.next(),
+            again,
+            pause: Duration::ZERO,
+        });
+        self.timers.set(Timer::AskAgain, again);
     }
 
     fn ask(&mut self, missing: u32, pause: Duration) {
@@ -316,13 +332,21 @@ impl Member {
         let timing = &self.config.timing;
         let pause = self.receiver.asked.map_or(timing.ask_again, |asked| {
             // As long as holes are being filled the pause stays short.
-            if asked.first == self.history.next() {
+            if asked.first == self.history.next() && asked.pause > Duration::ZERO {
                 asked.pause.times(2).min(timing.ask_again_max)
             } else {
                 timing.ask_again
             }
         });
-        self.stats.mark(Mark::RetransmissionAskedAgain);
+        let was_asked = self
+            .receiver
+            .asked
+            .is_some_and(|asked| asked.pause > Duration::ZERO);
+        self.stats.mark(if was_asked {
+            Mark::RetransmissionAskedAgain
+        } else {
+            Mark::RetransmissionAsked
+        });
         self.ask(missing, pause);
     }
 

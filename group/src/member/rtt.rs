@@ -11,7 +11,7 @@ use crate::config::Timing;
 pub(crate) struct Rtt {
     /// Mean and deviation in microseconds, once something was measured.
     measured: Option<(u64, u64)>,
-    /// Doublings since the last answer.
+    /// Doublings since the last answer to a request that was sent once.
     backoff: u32,
 }
 
@@ -35,7 +35,7 @@ impl Rtt {
         });
     }
 
-    /// Something came back: whoever answers is not overloaded any more.
+    /// A request that was sent once came back: the time-out is long enough.
     pub(crate) fn answered(&mut self) {
         self.backoff = 0;
     }

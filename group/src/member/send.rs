@@ -175,7 +175,7 @@ impl Member {
 
     /// Leaves the group, after everything sent so far. [`Event::Left`] with the own number comes at
     /// its place in the order, then [`Event::Closed`]. A sequencer numbers on until all others have
-    /// left. Who has not entered yet just stops.
+    /// left. Who has asked to be let in leaves as soon as it is in; who has not just stops.
     pub fn leave(&mut self, now: Instant) {
         self.advance_clock(now);
         match self.phase {
@@ -183,11 +183,9 @@ impl Member {
                 self.phase = Phase::Leaving;
                 self.begin_request(Request::Leave);
             }
-            Phase::Locating(_) => self.close(),
-            Phase::Joining { .. } => {
-                self.unregister_group();
-                self.close();
-            }
+            Phase::Locating(ref locate) if !locate.may_be_in => self.close(),
+            // The sequencer may count us already; going without a word would stop the group.
+            Phase::Locating(_) | Phase::Joining { .. } => self.leave_wanted = true,
             Phase::Leaving | Phase::Left | Phase::Gone => {}
         }
     }
@@ -295,11 +293,11 @@ impl Member {
     }
 
     pub(crate) fn on_resend(&mut self) {
-        if let Phase::Joining { since } = self.phase {
-            if self.now.since(since) >= self.config.timing.join_give_up {
-                self.stats.mark(Mark::JoinRestarted);
-                return self.restart_join();
-            }
+        if let Phase::Joining { since } = self.phase
+            && self.now.since(since) >= self.config.timing.join_give_up
+        {
+            self.stats.mark(Mark::JoinRestarted);
+            return self.restart_join();
         }
         let Some(oldest) = self.sender.outstanding.front_mut() else {
             return;
@@ -339,14 +337,16 @@ impl Member {
             let done = self.sender.outstanding.pop_front();
             let done = done.expect("the loop's condition saw it");
             self.sender.bytes -= done.request.size();
+            // Which of several copies was answered cannot be told; a slow sequencer would look
+            // like a fast one and be sent everything twice.
             if !done.resent {
                 self.sender.rtt.measure(self.now.since(done.sent));
+                self.sender.rtt.answered();
             }
             if matches!(done.request, Request::Data { .. }) {
                 self.event(Event::Completed { id: done.id, seq });
             }
         }
-        self.sender.rtt.answered();
         if self.sequencer.is_none() {
             self.set_resend_timer();
         }

@@ -9,7 +9,7 @@
 
 mod sync;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use capability::{Header, Order};
 use flip_net::address::FlipAddress;
@@ -34,6 +34,9 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// A missing request is not asked for twice within this time.
 const ASK_REQUEST_PAUSE: Duration = Duration::from_millis(5);
 
+/// How often a leaver without a word is sent its LEAVE before it is taken for gone.
+const LEAVE_REPEATS: u64 = 20;
+
 /// A request that waits: for an earlier one of its sender, or for room.
 #[derive(Debug)]
 struct Request {
@@ -49,8 +52,8 @@ pub(crate) struct Sequencer {
     /// By member, in no order.
     waiting: BTreeMap<MemberIndex, Vec<Request>>,
     waiting_bytes: usize,
-    /// Whose next request found no room at all and must be sent again.
-    turned_away: BTreeSet<MemberIndex>,
+    /// Whose requests found no room at all and must be sent again, and up to which.
+    turned_away: BTreeMap<MemberIndex, MessageId>,
     /// Which request each member was last asked for.
     asked: BTreeMap<MemberIndex, (MessageId, Instant)>,
     sync: Sync,
@@ -63,7 +66,7 @@ impl Sequencer {
         Sequencer {
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
-            turned_away: BTreeSet::new(),
+            turned_away: BTreeMap::new(),
             asked: BTreeMap::new(),
             sync: Sync::new(&config.timing),
             userless: false,
@@ -199,7 +202,9 @@ impl Member {
         let limit = self.config.early_bytes_max;
         let sequencer = self.seq_mut();
         if !numbered_at_once && sequencer.waiting_bytes + size > limit {
-            sequencer.turned_away.insert(member);
+            let id = repr.id;
+            let latest = sequencer.turned_away.entry(member).or_insert(id);
+            *latest = latest.latest(id);
             self.stats.mark(Mark::RequestTurnedAway);
             self.begin_sync_full();
             return;
@@ -272,16 +277,25 @@ impl Member {
         true
     }
 
-    /// The member's next request did not come, but later ones did.
+    /// Asks for the member's next request if later ones came, or if it was turned away.
     fn ask_for_missing_request(&mut self, member: MemberIndex) {
         let Some(peer) = self.view.get(member) else {
             return;
         };
-        let (wanted, address) = (peer.id.next(), peer.address);
-        let now = self.now;
+        let (last, address) = (peer.id, peer.address);
+        let (wanted, now) = (last.next(), self.now);
         let sequencer = self.seq_mut();
-        let has_others = sequencer.waiting.contains_key(&member);
-        if !has_others || sequencer.knows(member, wanted) {
+        let turned_away = match sequencer.turned_away.get(&member) {
+            Some(latest) if latest.is_after(last) => true,
+            Some(_) => {
+                sequencer.turned_away.remove(&member);
+                false
+            }
+            None => false,
+        };
+        let has_later = turned_away || sequencer.waiting.contains_key(&member);
+        // As long as there is no room it would only be turned away again.
+        if !has_later || sequencer.sync.is_full() || sequencer.knows(member, wanted) {
             return;
         }
         let recently = sequencer
@@ -390,7 +404,7 @@ impl Member {
             self.liveness.forget(member);
             self.seq_mut().forget(member);
             if !self.timers.is_set(Timer::FreeLeaver) {
-                self.timers.set(Timer::FreeLeaver, until);
+                self.set_leaver_timer();
             }
         }
     }
@@ -481,10 +495,10 @@ impl Member {
             return;
         }
         peer.expect = expect;
-        if let PeerState::Leaving { seq, .. } = peer.state {
-            if expect.is_after(seq) {
-                self.view.free(member);
-            }
+        if let PeerState::Leaving { seq, .. } = peer.state
+            && expect.is_after(seq)
+        {
+            self.view.free(member);
         }
         self.release();
         self.check_finished();
@@ -512,14 +526,9 @@ impl Member {
     }
 
     fn ask_for_turned_away(&mut self) {
-        if self.seq_mut().sync.is_full() {
-            return;
-        }
-        while let Some(member) = self.seq_mut().turned_away.pop_first() {
-            if let Some(peer) = self.view.get(member) {
-                let (wanted, address) = (peer.id.next(), peer.address);
-                self.ask_for_request(member, wanted, address);
-            }
+        let members: Vec<MemberIndex> = self.seq_mut().turned_away.keys().copied().collect();
+        for member in members {
+            self.ask_for_missing_request(member);
         }
     }
 
@@ -635,29 +644,35 @@ impl Member {
         });
     }
 
-    /// Frees the slots of leavers that have been given time enough.
+    /// Sends leavers their LEAVE again, and frees the slots of those that had time enough.
     pub(crate) fn on_free_leaver(&mut self) {
-        let now = self.now;
-        let leaving = |peer: &Peer| match peer.state {
-            PeerState::Leaving { until, .. } => Some(until),
-            _ => None,
-        };
-        let over: Vec<MemberIndex> = self
+        let leaving: Vec<(MemberIndex, SeqNo, Instant)> = self
             .view
             .iter()
-            .filter(|(_, peer)| leaving(peer).is_some_and(|until| until <= now))
-            .map(|(member, _)| member)
+            .filter_map(|(member, peer)| match peer.state {
+                PeerState::Leaving { seq, until } => Some((member, seq, until)),
+                _ => None,
+            })
             .collect();
-        for member in over {
-            self.stats.mark(Mark::LeaverGone);
-            self.view.free(member);
+        for &(member, seq, until) in &leaving {
+            if until <= self.now {
+                self.stats.mark(Mark::LeaverGone);
+                self.view.free(member);
+            } else {
+                self.stats.mark(Mark::LeaveRepeated);
+                self.answer(member, seq);
+            }
         }
-        let next = self.view.iter().filter_map(|(_, peer)| leaving(peer)).min();
-        if let Some(next) = next {
-            self.timers.set(Timer::FreeLeaver, next);
+        if !leaving.is_empty() {
+            self.set_leaver_timer();
         }
         self.release();
         self.check_finished();
+    }
+
+    fn set_leaver_timer(&mut self) {
+        let pause = self.config.timing.linger.divided(LEAVE_REPEATS);
+        self.timers.set(Timer::FreeLeaver, self.now + pause);
     }
 
     /// The own application has left: number on as long as somebody else is there.

@@ -61,6 +61,8 @@ pub struct Node {
     addresses: BTreeMap<Endpoint, FlipAddress>,
     /// The application takes nothing.
     pub holding: bool,
+    /// The whole host stands still until then; what arrives waits.
+    pub frozen_until: Instant,
     /// Deliveries taken and not yet told as consumed; none: consumed at once.
     pub consume_later: bool,
     pub trace: Trace<Vec<u8>>,
@@ -117,6 +119,7 @@ impl Exchange {
             member: Some(member),
             addresses: BTreeMap::new(),
             holding: false,
+            frozen_until: Instant::ZERO,
             consume_later: false,
             trace: Trace::new(name),
             events: Vec::new(),
@@ -143,6 +146,18 @@ impl Exchange {
         let node = self.add(member);
         self.drain(node, fates);
         node
+    }
+
+    /// A message from nowhere: what a broken or hostile box might send.
+    pub fn inject(&mut self, node: usize, endpoint: Endpoint, from: FlipAddress, message: Vec<u8>) {
+        self.count += 1;
+        let arrival = Arrival {
+            node,
+            endpoint,
+            from,
+            message,
+        };
+        self.agenda.insert((self.now, self.count), arrival);
     }
 
     pub fn member(&self, node: usize) -> &Member {
@@ -180,6 +195,9 @@ impl Exchange {
         };
         let result = member.send(now, Header::to(PORT), Payload::from(data.clone()));
         if let Ok(id) = result {
+            // An application that takes no events has not been told who it is.
+            let me = member.me();
+            self.nodes[node].trace.member = Some(me);
             self.nodes[node].trace.sent.push((id, data));
         }
         self.drain(node, fates);
@@ -194,18 +212,29 @@ impl Exchange {
 
     /// Lets the application take deliveries again.
     pub fn resume(&mut self, node: usize, fates: &mut dyn Fates) {
-        self.nodes[node].holding = false;
+        let now = self.now;
+        let resumed = &mut self.nodes[node];
+        resumed.holding = false;
+        resumed.consume_later = false;
+        if let (Some(member), Some(last)) =
+            (resumed.member.as_mut(), resumed.trace.delivered.last())
+        {
+            member.consumed(now, last.seq);
+        }
         self.drain(node, fates);
+    }
+
+    /// When a node wants to be served, and can be.
+    fn due(node: &Node) -> Option<Instant> {
+        let due = node.member.as_ref()?.poll_timeout()?;
+        Some(due.max(node.frozen_until))
     }
 
     /// The next thing to happen, and when.
     pub fn next_time(&self) -> Option<Instant> {
         let arrival = self.agenda.keys().next().map(|(at, _)| *at);
-        let timeout = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.member.as_ref()?.poll_timeout());
-        arrival.into_iter().chain(timeout).min()
+        let due = self.nodes.iter().filter_map(Self::due);
+        arrival.into_iter().chain(due).min()
     }
 
     /// Whether messages are under way.
@@ -226,10 +255,7 @@ impl Exchange {
             return true;
         }
         for index in 0..self.nodes.len() {
-            let due = self.nodes[index]
-                .member
-                .as_ref()
-                .and_then(Member::poll_timeout);
+            let due = Self::due(&self.nodes[index]);
             if due.is_some_and(|due| due <= at) {
                 let now = self.now;
                 if let Some(member) = self.nodes[index].member.as_mut() {
@@ -256,6 +282,12 @@ impl Exchange {
     fn arrive(&mut self, arrival: Arrival, fates: &mut dyn Fates) {
         let now = self.now;
         let node = &mut self.nodes[arrival.node];
+        if node.frozen_until > now {
+            self.count += 1;
+            let later = (node.frozen_until, self.count);
+            self.agenda.insert(later, arrival);
+            return;
+        }
         if !node.addresses.contains_key(&arrival.endpoint) {
             return;
         }
@@ -265,7 +297,7 @@ impl Exchange {
         self.drain(arrival.node, fates);
     }
 
-    /// Registrations, events, transmits, until there are no more.
+    /// Registrations, transmits, events, until there are no more.
     pub fn drain(&mut self, index: usize, fates: &mut dyn Fates) {
         loop {
             let mut again = false;
@@ -284,6 +316,14 @@ impl Exchange {
                     }
                 }
             }
+            while let Some(transmit) = self.nodes[index]
+                .member
+                .as_mut()
+                .and_then(Member::poll_transmit)
+            {
+                again = true;
+                self.carry(index, transmit, fates);
+            }
             while !self.nodes[index].holding {
                 let Some(event) = self.nodes[index]
                     .member
@@ -294,14 +334,6 @@ impl Exchange {
                 };
                 again = true;
                 self.take_event(index, event);
-            }
-            while let Some(transmit) = self.nodes[index]
-                .member
-                .as_mut()
-                .and_then(Member::poll_transmit)
-            {
-                again = true;
-                self.carry(index, transmit, fates);
             }
             if !again {
                 return;
@@ -344,10 +376,10 @@ impl Exchange {
                     id: *id,
                     data: data.to_vec(),
                 });
-                if !node.consume_later {
-                    if let Some(member) = node.member.as_mut() {
-                        member.consumed(now, *seq);
-                    }
+                if !node.consume_later
+                    && let Some(member) = node.member.as_mut()
+                {
+                    member.consumed(now, *seq);
                 }
                 line
             }
