@@ -30,7 +30,7 @@ use group::{ConfigError, Destination, Endpoint, Member, MemberIndex, Registratio
 
 use crate::command::{Answer, Command, Refused};
 use crate::config::Config;
-use crate::driver::Driven;
+use crate::driver::{Driven, Running};
 use crate::event::Delivery;
 use crate::queue::{DeliveryQueue, QueueStats};
 
@@ -421,6 +421,21 @@ impl Driven for Stack {
             || !self.member.is_inside()
             || self.flip.is_busy()
             || self.joiner.is_busy()
+    }
+}
+
+impl Running<Stack> {
+    /// Does what the owner asks, on this thread; the frames leave before it returns.
+    ///
+    /// # Errors
+    /// [`Refused`]; then nothing happened.
+    pub fn command(&self, command: Command) -> Result<Answer, Refused> {
+        self.with(|stack, now| stack.handle_command(now, command))
+    }
+
+    /// What the stack counted so far.
+    pub fn stats(&self) -> StackStats {
+        self.with(|stack, _| stack.stats())
     }
 }
 

@@ -381,3 +381,72 @@ fn a_seed_decides_everything() {
         assert_eq!(check_seed(seed), check_seed(seed));
     }
 }
+
+/// Frames as a storm has them, and some that nobody would send.
+fn hostile_frames(seed: u64) -> Vec<Vec<u8>> {
+    let mut world = World::new(seed);
+    let mut frames = Vec::new();
+    for at in 0..world.processors.len() {
+        world.drain(at);
+    }
+    while frames.len() < 400 {
+        for at in 0..world.processors.len() {
+            let _ = world.work(at, false);
+        }
+        let timeouts = world
+            .processors
+            .iter()
+            .filter_map(|each| each.stack.poll_timeout());
+        let next = timeouts.chain(world.cable.next_arrival()).min();
+        world.now = next.expect("stacks are never done").max(world.now);
+        for at in 0..world.processors.len() {
+            world.processors[at].stack.handle_timeout(world.now);
+            world.drain(at);
+        }
+        while let Some((to, from, bytes)) = world.cable.receive(world.now) {
+            frames.push(bytes.clone());
+            let from = LinkAddress::Station(from as u64);
+            world.processors[to]
+                .stack
+                .handle_frame(world.now, NetworkId(0), from, &bytes);
+            world.drain(to);
+        }
+    }
+    frames
+}
+
+#[test]
+fn no_frame_breaks_a_stack() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let mut world = World::new(seed);
+        // The same seed gives the same addresses: many frames get far.
+        let frames = hostile_frames(seed);
+        for at in 0..world.processors.len() {
+            world.drain(at);
+        }
+        for _ in 0..3_000 {
+            let mut frame = frames[rng.below(frames.len() as u64) as usize].clone();
+            for _ in 0..rng.below(4) {
+                let at = rng.below(frame.len() as u64) as usize;
+                frame[at] = rng.next_u64() as u8;
+            }
+            if rng.chance(1, 10) {
+                frame.truncate(rng.below(frame.len() as u64) as usize);
+            }
+            world.now = world.now + Duration::from_micros(rng.below(3_000));
+            let to = rng.below(world.processors.len() as u64) as usize;
+            let from = LinkAddress::Station(rng.below(6));
+            let stack = &mut world.processors[to].stack;
+            stack.handle_frame(world.now, NetworkId(0), from, &frame);
+            if stack
+                .poll_timeout()
+                .is_some_and(|deadline| deadline <= world.now)
+            {
+                stack.handle_timeout(world.now);
+            }
+            while stack.poll_delivery(world.now).is_some() {}
+            while stack.poll_transmit().is_some() {}
+        }
+    }
+}

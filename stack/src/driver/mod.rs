@@ -269,6 +269,11 @@ impl<M: Driven> Running<M> {
         self.with(M::take_delivery)
     }
 
+    /// Whether `try_delivery` has something.
+    pub fn has_delivery(&self) -> bool {
+        self.shared.machine.lock().has_delivery()
+    }
+
     /// Waits until there is a delivery, a waker calls, or the deadline comes. One thread at a time:
     /// the worker.
     pub fn wait(&self, until: Option<Instant>) -> Woken {
