@@ -36,7 +36,7 @@ impl Default for JoinConfig {
             bytes_max: 512 << 20,
             by_source_max: 80,
             gap: Duration::from_millis(1_000),
-            ask_after: Duration::from_millis(4),
+            ask_after: Duration::from_millis(8),
         }
     }
 }
@@ -423,10 +423,7 @@ mod tests {
                 asked.push(next.as_micros() / 1_000);
             }
         }
-        assert_eq!(
-            asked,
-            [4, 12, 28, 60, 124, 249, 374, 499, 624, 749, 874, 999]
-        );
+        assert_eq!(asked, [8, 24, 56, 120, 245, 370, 495, 620, 745, 870, 995]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use group::{ConfigError, Destination, Endpoint, Member, MemberIndex, Registratio
 
 use crate::command::{Answer, Command, Refused};
 use crate::config::Config;
-use crate::driver::Driven;
+use crate::driver::{Driven, Running};
 use crate::event::Delivery;
 use crate::queue::{DeliveryQueue, QueueStats};
 
@@ -38,14 +38,8 @@ use crate::queue::{DeliveryQueue, QueueStats};
 const HEADERS_LEN_MAX: usize = 4_096;
 
 /// Messages by the power of two of their size: slot 0 is empty ones, slot `n` those below `2^n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes([u64; 28]);
-
-impl Default for Sizes {
-    fn default() -> Sizes {
-        Sizes([0; 28])
-    }
-}
 
 impl Sizes {
     fn count(&mut self, len: usize) {
@@ -364,12 +358,14 @@ impl Stack {
 impl Stack {
     /// Asks the senders of incomplete messages for what is missing.
     fn ask_again(&mut self, now: Instant) {
-        let Some(&own) = self.endpoints.get(&Endpoint::Member) else {
-            return;
-        };
+        let own = self.endpoints.get(&Endpoint::Member).copied();
         while let Some(missing) = self.joiner.poll_missing(now) {
-            self.flip
-                .ask_again(now, own, missing.source, missing.message, &missing.parts);
+            let parts = &missing.parts;
+            // Who has left wants nothing any more, and gives it up in a while.
+            if let Some(own) = own {
+                self.flip
+                    .ask_again(now, own, missing.source, missing.message, parts);
+            }
         }
     }
 }
@@ -425,6 +421,21 @@ impl Driven for Stack {
             || !self.member.is_inside()
             || self.flip.is_busy()
             || self.joiner.is_busy()
+    }
+}
+
+impl Running<Stack> {
+    /// Does what the owner asks, on this thread; the frames leave before it returns.
+    ///
+    /// # Errors
+    /// [`Refused`]; then nothing happened.
+    pub fn command(&self, command: Command) -> Result<Answer, Refused> {
+        self.with(|stack, now| stack.handle_command(now, command))
+    }
+
+    /// What the stack counted so far.
+    pub fn stats(&self) -> StackStats {
+        self.with(|stack, _| stack.stats())
     }
 }
 

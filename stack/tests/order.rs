@@ -73,7 +73,7 @@ impl Processor {
                 return delivery;
             }
             let woken = self.running.wait(Some(until));
-            let stats = || self.running.with(|stack, _| stack.stats().to_string());
+            let stats = || self.running.stats().to_string();
             assert!(
                 woken == Woken::Delivery,
                 "{woken:?} at {:?}\n{}",
@@ -108,10 +108,7 @@ impl Processor {
         let mut payload = Payload::from(bytes);
         loop {
             let command = Command::Broadcast(payload);
-            match self
-                .running
-                .with(|stack, now| stack.handle_command(now, command))
-            {
+            match self.running.command(command) {
                 Ok(_) => return,
                 Err(Refused::Full(back)) => {
                     payload = back;
@@ -124,9 +121,7 @@ impl Processor {
 
     /// Leaves, and stays until the group needs it no more.
     fn leave(self) {
-        self.running
-            .with(|stack, now| stack.handle_command(now, Command::Leave))
-            .unwrap();
+        self.running.command(Command::Leave).unwrap();
         while self.next() != Delivery::Closed {}
         self.running.stop();
     }
@@ -208,10 +203,7 @@ fn check_order(
             }
             finished.wait();
             let log = std::mem::take(&mut processor.log);
-            let (me, stats) = (
-                processor.me,
-                processor.running.with(|stack, _| stack.stats()),
-            );
+            let (me, stats) = (processor.me, processor.running.stats());
             if number == 0 {
                 println!("{:?}\n{stats}", processor.running.driver_stats());
             }
@@ -339,19 +331,13 @@ fn a_stopped_worker_blocks_senders_and_nothing_is_lost() {
                     while sent < EACH {
                         let bytes = Payload::from(payload(sent as u64, 50));
                         let command = Command::Broadcast(bytes);
-                        match processor
-                            .running
-                            .with(|stack, now| stack.handle_command(now, command))
-                        {
+                        match processor.running.command(command) {
                             Ok(_) => {
                                 sent += 1;
                                 stuck_since = StdInstant::now();
                             }
                             Err(Refused::Full(_)) => {
-                                if processor.running.with(|stack, _| {
-                                    use stack::driver::Driven;
-                                    stack.has_delivery()
-                                }) {
+                                if processor.running.has_delivery() {
                                     processor.log_next();
                                 } else if stuck_since.elapsed() > StdDuration::from_millis(300)
                                     && !resumed
@@ -377,7 +363,7 @@ fn a_stopped_worker_blocks_senders_and_nothing_is_lost() {
             while processor.log.len() < EACH {
                 processor.log_next();
             }
-            let stats = processor.running.with(|stack, _| stack.stats());
+            let stats = processor.running.stats();
             assert!(
                 stats.queue.messages_peak <= 40,
                 "{}",
@@ -413,4 +399,47 @@ fn eight_are_in_within_a_tenth_of_a_second() {
     println!("all in after {slowest:?}");
     // On a machine of its own this is a few milliseconds; the bound is for one that is shared.
     assert!(slowest < StdDuration::from_millis(1_000), "{slowest:?}");
+}
+
+#[test]
+fn one_broadcast_at_a_time_costs_two_packets() {
+    const ROUNDS: usize = 500;
+    let finished = Barrier::new(3);
+    let results = run_all(
+        udp(3, true),
+        14,
+        |_| {},
+        |number, mut processor| {
+            let before = processor.running.stats().flip.networks[0].sent.total();
+            let begun = StdInstant::now();
+            if number == 2 {
+                for at in 0..ROUNDS {
+                    processor.broadcast(payload(at as u64, 10));
+                    while processor.own_seen <= at {
+                        processor.log_next();
+                    }
+                }
+                println!(
+                    "{:?} from a broadcast to its own delivery",
+                    begun.elapsed() / ROUNDS as u32
+                );
+            }
+            while processor.log.len() < ROUNDS {
+                processor.log_next();
+            }
+            let stats = processor.running.stats();
+            let sent = stats.flip.networks[0].sent.total() - before;
+            finished.wait();
+            processor.leave();
+            sent
+        },
+    );
+    // One to the sequencer, one from it to all; the rest is what a silent member says now and
+    // then, and a time-out on a machine that is shared.
+    let packets: u64 = results.iter().sum();
+    let least = 2 * ROUNDS as u64;
+    assert!(
+        (least..least + least / 10).contains(&packets),
+        "{results:?}"
+    );
 }

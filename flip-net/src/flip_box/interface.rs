@@ -373,6 +373,7 @@ impl FlipBox {
                 let has_local = self.host.is_local(destination);
                 let payload = Arc::new(fragment.payload);
                 self.send_to_all(repr, &payload);
+                self.refresh(destination, waiting.source, interface);
                 if has_local {
                     let payload = Arc::unwrap_or_clone(payload);
                     let skipped = options.skip_own.then_some(interface);

@@ -2,6 +2,7 @@
 //!
 //! The question widens ring by ring. Amoeba 5 adds one to the hop count every 100 ms; the modern
 //! timing starts at the weight of the cheapest network and doubles both distance and interval.
+//! Where networks cannot multicast, listeners that came later are found by asking again in passing.
 //! What is sent to an address that is being located queues behind the first and leaves in the
 //! order of the calls.
 //!
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::interface::{SendError, SendOptions};
 use super::{FlipBox, Undelivered};
 use crate::address::{EndpointId, FlipAddress, InterfaceId};
-use crate::config::Timing;
+use crate::config::{Rules, Timing};
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Kind, Repr};
 
@@ -20,6 +21,11 @@ const AMOEBA_INTERVAL: Duration = Duration::from_millis(100);
 const MODERN_INTERVAL: Duration = Duration::from_millis(2);
 /// Where the doubling of the modern interval ends.
 const MODERN_INTERVAL_MAX: Duration = Duration::from_millis(100);
+
+/// How often a multicast address in use is asked for in passing.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
+/// How many such addresses are remembered.
+const REFRESHED_LEN_MAX: usize = 1_024;
 
 /// How many endpoints a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,8 @@ struct Locate {
 pub(crate) struct Locates {
     sought: BTreeMap<FlipAddress, Locate>,
     bytes: usize,
+    /// When multicast addresses were asked for in passing.
+    refreshed: BTreeMap<FlipAddress, Instant>,
 }
 
 impl Locates {
@@ -177,6 +185,28 @@ impl FlipBox {
                 locate.interval = locate.interval.times(2).min(MODERN_INTERVAL_MAX);
             }
         }
+    }
+
+    /// A multicast has gone to the known listeners. That enough of them are known does not mean
+    /// that they are the right ones: some have left, others have come, and an answer may have been
+    /// lost. So they are asked for again from time to time, and whoever answers gets the next one.
+    pub(super) fn refresh(&mut self, address: FlipAddress, from: FlipAddress, by: InterfaceId) {
+        let all_multicast = self.networks.iter().all(|network| network.link.multicast);
+        if all_multicast || self.config.rules == Rules::Amoeba5 {
+            return;
+        }
+        let refreshed = &mut self.locates.refreshed;
+        if refreshed
+            .get(&address)
+            .is_some_and(|at| self.now.since(*at) < REFRESH_INTERVAL)
+        {
+            return;
+        }
+        if refreshed.len() >= REFRESHED_LEN_MAX {
+            refreshed.clear();
+        }
+        refreshed.insert(address, self.now);
+        self.ask(address, self.config.hops_max, from, by);
     }
 
     fn ask(&mut self, address: FlipAddress, hops: u16, from: FlipAddress, by: InterfaceId) {

@@ -195,7 +195,8 @@ impl FlipBox {
                     bounced.kind = Kind::Untrusted;
                     bounced.flags.unreachable = true;
                 }
-                self.put(arrival.network, arrival.station, bounced, payload);
+                // The sender may have used longer frames than we do.
+                self.forward(arrival.network, arrival.station, bounced, payload);
             }
         }
     }

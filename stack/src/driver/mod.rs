@@ -52,6 +52,8 @@ const STAND_BY: Duration = Duration::from_micros(300);
 const SOUND_AFTER: u32 = 30;
 /// How long such a receiver sleeps at most.
 const SOUND_SLEEP_MAX: Duration = Duration::from_millis(200);
+/// How long frames that keep coming hold up the timers.
+const TIMER_DELAY_MAX: Duration = Duration::from_millis(5);
 /// A worker that is usually away longer than this is replaced at once.
 const QUICK_RETURN: u64 = 150;
 
@@ -267,6 +269,11 @@ impl<M: Driven> Running<M> {
         self.with(M::take_delivery)
     }
 
+    /// Whether `try_delivery` has something.
+    pub fn has_delivery(&self) -> bool {
+        self.shared.machine.lock().has_delivery()
+    }
+
     /// Waits until there is a delivery, a waker calls, or the deadline comes. One thread at a time:
     /// the worker.
     pub fn wait(&self, until: Option<Instant>) -> Woken {
@@ -423,10 +430,10 @@ impl<M: Driven> Shared<M> {
         network.sleeps_until.store(0, SeqCst);
         let mut machine = locked.unwrap_or_else(|| self.machine.lock());
         let now = self.clock.now();
-        if machine
-            .poll_timeout()
-            .is_some_and(|deadline| deadline <= now)
-        {
+        // What is already here comes before what is missing: no deadline passes judgement while
+        // frames wait, unless they never end.
+        let late = machine.poll_timeout().filter(|deadline| *deadline <= now);
+        if late.is_some_and(|deadline| count == 0 || now.since(deadline) > TIMER_DELAY_MAX) {
             machine.handle_timeout(now);
             self.drain(&mut machine);
         }
