@@ -18,6 +18,7 @@ pub mod join;
 pub mod link;
 pub mod rng;
 pub mod time;
+pub mod walk;
 pub mod wire;
 
 pub use config::{Config, Pace, Rules, Timing};

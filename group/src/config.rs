@@ -176,6 +176,8 @@ pub struct Config {
     pub rpc_address: FlipAddress,
     /// FLIP's step from a private to a public address.
     pub one_way: fn(FlipAddress) -> FlipAddress,
+    /// Who hears which functions a message passes.
+    pub walk: flip_net::walk::Walk,
     /// Which bug is planted.
     #[cfg(feature = "sabotage")]
     pub sabotage: Option<Sabotage>,
@@ -248,6 +250,7 @@ impl Config {
             queue_bytes_max: BYTES,
             locate_first_ring: 0,
             rpc_address: FlipAddress::NULL,
+            walk: flip_net::walk::Walk::default(),
             one_way,
             #[cfg(feature = "sabotage")]
             sabotage: None,

@@ -9,6 +9,7 @@ mod receive;
 mod rtt;
 mod send;
 
+use flip_net::step;
 use std::collections::VecDeque;
 
 use capability::{HEADER_SIZE, Order};
@@ -190,6 +191,7 @@ impl Member {
         from: FlipAddress,
         mut message: Vec<u8>,
     ) {
+        step!(self.config.walk);
         self.advance_clock(now);
         if endpoint == Endpoint::Everybody {
             if !message.starts_with(&BROADCAST_SELECTOR.to_be_bytes()) {

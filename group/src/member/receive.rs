@@ -8,6 +8,7 @@
 //! Differs: bodies are kept by message id, since several of a sender's may be under way. Several
 //! missing messages are asked for at once, except under `Rules::Amoeba5`.
 
+use flip_net::step;
 use std::collections::BTreeMap;
 
 use capability::HEADER_SIZE;
@@ -96,6 +97,7 @@ impl Receiver {
 impl Member {
     /// A numbered broadcast with data, or an accept without.
     pub(crate) fn on_broadcast(&mut self, repr: &Repr, message: Vec<u8>) {
+        step!(self.config.walk);
         if message.len() == GROUP_HEADER_SIZE {
             return self.on_accept(repr);
         }
@@ -166,6 +168,7 @@ impl Member {
     }
 
     fn on_numbered(&mut self, repr: &Repr, method: Method, body: Option<Body>) {
+        step!(self.config.walk);
         if matches!(self.phase, Phase::Left) {
             return self.tell_state();
         }
@@ -211,6 +214,7 @@ impl Member {
 
     /// Processes everything that has become contiguous.
     fn advance(&mut self) {
+        step!(self.config.walk);
         while !matches!(self.phase, Phase::Left) {
             let Some(seq) = self.history.advance() else {
                 break;

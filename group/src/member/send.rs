@@ -9,6 +9,7 @@
 //! Differs: up to `Config::window` requests are outstanding instead of one; the caller does not
 //! wait, `Event::Completed` tells. A silent sequencer is the business of `failure`.
 
+use flip_net::step;
 use std::collections::VecDeque;
 
 use capability::{Header, Order};
@@ -146,6 +147,7 @@ impl Member {
         header: Header,
         data: impl Into<Payload>,
     ) -> Result<MessageId, SendError> {
+        step!(self.config.walk);
         self.advance_clock(now);
         let data = data.into();
         if !self.is_inside() {
@@ -230,6 +232,7 @@ impl Member {
     }
 
     fn transmit_request(&mut self, id: MessageId) {
+        step!(self.config.walk);
         let Some(outstanding) = self.sender.get(id) else {
             return;
         };
@@ -327,6 +330,7 @@ impl Member {
 
     /// One of our own requests came back in the order.
     pub(crate) fn complete(&mut self, id: MessageId, seq: SeqNo) {
+        step!(self.config.walk);
         // Everything up to it is numbered: the sequencer keeps our order.
         while self
             .sender

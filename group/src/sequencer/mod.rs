@@ -11,6 +11,7 @@ mod membership;
 mod retransmit;
 mod sync;
 
+use flip_net::step;
 use std::collections::BTreeMap;
 
 use flip_net::address::FlipAddress;
@@ -119,6 +120,7 @@ impl Member {
 
     /// A request to broadcast data, from whoever its source was checked to be.
     pub(crate) fn on_request(&mut self, endpoint: Endpoint, repr: &Repr, message: Vec<u8>) {
+        step!(self.config.walk);
         if repr.seq != SeqNo::NONE {
             // With a number it belongs to resilience above 0.
             return self.stats.mark(Mark::OutOfPhase);
@@ -259,6 +261,7 @@ impl Member {
     }
 
     fn number(&mut self, member: MemberIndex, request: Request) {
+        step!(self.config.walk);
         if let Some(peer) = self.view.get_mut(member) {
             peer.id = request.id;
         }
@@ -374,6 +377,7 @@ impl Member {
 
     /// Makes a number official. [Thesis §3.4.1] PB: with the data; BB: an accept.
     fn multicast_accepted(&mut self, seq: SeqNo, leaver: Option<MemberIndex>) {
+        step!(self.config.walk);
         let leaver = leaver.filter(|&leaver| leaver != self.me);
         let listeners = self.other_members() + usize::from(leaver.is_some());
         if listeners == 0 {
