@@ -405,6 +405,7 @@ fn eight_over_udp_are_in_at_once() {
 #[test]
 fn one_broadcast_at_a_time_costs_two_packets() {
     const ROUNDS: usize = 500;
+    let counted = Barrier::new(3);
     let finished = Barrier::new(3);
     let results = run_all(
         udp(3, true),
@@ -412,6 +413,7 @@ fn one_broadcast_at_a_time_costs_two_packets() {
         |_| {},
         |number, mut processor| {
             let before = processor.running.stats().flip.networks[0].sent.total();
+            counted.wait();
             let begun = StdInstant::now();
             if number == 2 {
                 for at in 0..ROUNDS {
