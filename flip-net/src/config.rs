@@ -49,7 +49,8 @@ pub struct Config {
     pub locates_len_max: usize,
     /// The most bytes that wait for locates.
     pub waiting_bytes_max: usize,
-    /// The most bytes of cut messages that wait for their turn on the networks.
+    /// The most bytes of cut messages that wait for their turn on the networks. A message counts
+    /// once for each station, though it is in memory only once.
     pub queued_bytes_max: usize,
     /// How fast the fragments of long messages leave.
     pub pace: Option<Pace>,
@@ -101,7 +102,7 @@ impl Default for Config {
             loop_memory: Duration::from_secs(10),
             locates_len_max: 1_024,
             waiting_bytes_max: 256 << 20,
-            queued_bytes_max: 512 << 20,
+            queued_bytes_max: 2 << 30,
             pace: Some(Pace {
                 burst: 1 << 20,
                 per_millisecond: 512 << 10,

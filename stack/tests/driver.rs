@@ -22,12 +22,20 @@ struct Node {
 }
 
 fn node(device: Arc<dyn Device>, number: u8, doorbell: Doorbell) -> Node {
+    node_with(device, number, doorbell, DriverConfig::default())
+}
+
+fn node_with(
+    device: Arc<dyn Device>,
+    number: u8,
+    doorbell: Doorbell,
+    config: DriverConfig,
+) -> Node {
     let mut flip = FlipBox::new(Config::default());
     flip.attach(device.link());
     let interface = flip.interface();
     let private = FlipAddress::new([number, 1, 2, 3, 4, 5, 6, 0]);
     let endpoint = flip.register(interface, private);
-    let config = DriverConfig::default();
     let running = Running::start(flip, vec![device], config, doorbell).unwrap();
     Node {
         running,
@@ -82,10 +90,11 @@ fn memory() -> [Arc<dyn Device>; 2] {
     [network.device(), network.device()]
 }
 
-fn check_ping_pong(devices: [Arc<dyn Device>; 2]) {
+fn check_ping_pong(devices: [Arc<dyn Device>; 2], spin_max: Duration) {
     let [a, b] = devices;
-    let a = node(a, 1, Doorbell::none());
-    let b = node(b, 2, Doorbell::none());
+    let config = DriverConfig { spin_max };
+    let a = node_with(a, 1, Doorbell::none(), config);
+    let b = node_with(b, 2, Doorbell::none(), config);
     const ROUNDS: u32 = 2_000;
     let begun = StdInstant::now();
     std::thread::scope(|scope| {
@@ -113,12 +122,17 @@ fn check_ping_pong(devices: [Arc<dyn Device>; 2]) {
 
 #[test]
 fn workers_that_wait_receive_for_themselves_in_memory() {
-    check_ping_pong(memory());
+    check_ping_pong(memory(), Duration::ZERO);
 }
 
 #[test]
 fn workers_that_wait_receive_for_themselves_over_udp() {
-    check_ping_pong(udp());
+    check_ping_pong(udp(), Duration::ZERO);
+}
+
+#[test]
+fn workers_may_look_for_frames_before_they_sleep() {
+    check_ping_pong(udp(), Duration::from_micros(100));
 }
 
 #[test]

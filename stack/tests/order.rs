@@ -382,7 +382,7 @@ fn a_stopped_worker_blocks_senders_and_nothing_is_lost() {
 }
 
 #[test]
-fn eight_are_in_within_a_tenth_of_a_second() {
+fn eight_over_udp_are_in_at_once() {
     let devices = udp(8, true);
     let begun = StdInstant::now();
     let times = run_all(
@@ -397,13 +397,15 @@ fn eight_are_in_within_a_tenth_of_a_second() {
     );
     let slowest = times.into_iter().max().unwrap();
     println!("all in after {slowest:?}");
-    // On a machine of its own this is a few milliseconds; the bound is for one that is shared.
+    // A few milliseconds where nobody else wants the cores; a tenth of a second is shown in
+    // virtual time.
     assert!(slowest < StdDuration::from_millis(1_000), "{slowest:?}");
 }
 
 #[test]
 fn one_broadcast_at_a_time_costs_two_packets() {
     const ROUNDS: usize = 500;
+    let counted = Barrier::new(3);
     let finished = Barrier::new(3);
     let results = run_all(
         udp(3, true),
@@ -411,6 +413,7 @@ fn one_broadcast_at_a_time_costs_two_packets() {
         |_| {},
         |number, mut processor| {
             let before = processor.running.stats().flip.networks[0].sent.total();
+            counted.wait();
             let begun = StdInstant::now();
             if number == 2 {
                 for at in 0..ROUNDS {
