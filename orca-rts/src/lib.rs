@@ -1,1 +1,9 @@
-//! Being built.
+//! The run-time system.
+
+mod builtin;
+mod entry;
+mod format;
+mod heap;
+mod marshal;
+mod process;
+mod value;
