@@ -32,7 +32,7 @@ pub(crate) struct Input {
     buffer: Vec<u8>,
     consumed: usize,
     ended: bool,
-    /// Which stream the buffer belongs to: grows at each redirection, so that late bytes of an old stream are known.
+    /// Which stream the buffer belongs to, so that late bytes of another one are known; standard input is 0.
     pub(crate) stream: u64,
 }
 
@@ -79,12 +79,12 @@ impl Input {
         }
     }
 
-    /// Another stream is read from now on; what was read of the old one and not consumed is handed back.
-    pub(crate) fn redirect(&mut self, kept: Input) -> Input {
-        let stream = self.stream + 1;
-        let old = std::mem::replace(self, kept);
-        self.stream = stream;
-        old
+    /// Nothing of this stream has been read yet.
+    pub(crate) fn of_stream(stream: u64) -> Input {
+        Input {
+            stream,
+            ..Input::default()
+        }
     }
 }
 

@@ -14,8 +14,15 @@
 
 use std::arch::naked_asm;
 use std::mem::offset_of;
+use std::sync::atomic::AtomicU32;
 
 use orca_abi::control::{Control, Request};
+
+use super::signal::Fault;
+use super::stack::{GUARD_BYTES, protect};
+use crate::entry::stub_addresses;
+use crate::heap::Arena;
+use crate::value::place::Place;
 
 /// Offsets in the control block that the assembly below uses.
 pub(crate) const WORKER_SP: usize = offset_of!(Control, worker_sp);
@@ -306,5 +313,140 @@ pub(crate) fn set_float_mode() {
     // SAFETY: the value is the default of the C interface, which Rust expects too.
     unsafe {
         std::arch::asm!("ldmxcsr [{}]", in(reg) &mode, options(nostack, readonly));
+    }
+}
+
+/// How compiled code came back to the worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Left {
+    /// An operation returned its status.
+    Returned(u32),
+    /// An entry made a request; the process, if it goes on, goes on from this stack pointer.
+    Request(Request, u64),
+    /// A leaf entry raised a trap: code and site.
+    Trapped(u32, u32),
+    /// A signal.
+    Fault(Fault),
+}
+
+/// The worker's side of a control block: it enters compiled code and learns how it left.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    control: *mut Control,
+    /// The top of the stack of operations, and the end of the guard below it.
+    operation_top: u64,
+    operation_bottom: u64,
+}
+
+impl Machine {
+    /// Fills the control block of an arena in, and prepares the stack of operations.
+    pub(crate) fn new(
+        arena: &Arena,
+        cpu: u32,
+        ncpus: u32,
+        operation_stack_bytes: u64,
+    ) -> Option<Machine> {
+        let control = arena.control();
+        let (base, reserved) = arena.operation_stack();
+        let bytes = operation_stack_bytes
+            .next_multiple_of(4096)
+            .min(reserved - GUARD_BYTES);
+        if !protect(base, GUARD_BYTES) {
+            return None;
+        }
+        // SAFETY: the control block lies in a fresh arena that nobody else uses.
+        unsafe {
+            (*control).entries = stub_addresses();
+            (*control).data = arena.data().pointer();
+            (*control).ncpus = ncpus as i32;
+            (*control).mycpu = cpu as i32;
+            (*control).exit = leave as *const () as u64;
+        }
+        Some(Machine {
+            control,
+            operation_top: base + GUARD_BYTES + bytes,
+            operation_bottom: base + GUARD_BYTES,
+        })
+    }
+
+    /// Starts a process on its stack.
+    pub(crate) fn start(self, stack_top: u64, code: *const u8, arguments: Place) -> Left {
+        // SAFETY: code of a process, on a stack of its own.
+        let how = unsafe { start(self.control, stack_top, code, arguments.pointer()) };
+        self.left(how)
+    }
+
+    /// Resumes a process that waited.
+    pub(crate) fn resume_waiting(self, code_sp: u64, result: u64) -> Left {
+        // SAFETY: the stack pointer that the process left with.
+        let how = unsafe {
+            (*self.control).request.result = result;
+            resume_waiting(self.control, code_sp)
+        };
+        self.left(how)
+    }
+
+    /// Resumes a process that was polled.
+    pub(crate) fn resume_polled(self, code_sp: u64) -> Left {
+        // SAFETY: as above.
+        let how = unsafe { resume_polled(self.control, code_sp) };
+        self.left(how)
+    }
+
+    /// Runs alternatives of an operation for the process of CPU `invoker`.
+    pub(crate) fn call(self, code: *const u8, state: Place, arguments: Place, invoker: u32) -> Left {
+        // SAFETY: code of an operation with its state and arguments, on the stack of operations, which nothing uses now:
+        // operations call each other directly, not through the worker.
+        let how = unsafe {
+            let before = (*self.control).mycpu;
+            (*self.control).mycpu = invoker as i32;
+            let how = call_operation(
+                self.control,
+                code,
+                state.pointer(),
+                arguments.pointer(),
+                self.operation_top,
+            );
+            (*self.control).mycpu = before;
+            how
+        };
+        self.left(how)
+    }
+
+    fn left(self, how: u32) -> Left {
+        // SAFETY: the control block of a live processor; compiled code does not run now.
+        let control = unsafe { &mut *self.control };
+        match how {
+            REQUESTED => Left::Request(control.request, control.code_sp),
+            TRAPPED => {
+                if control.trap_code != 0 {
+                    let trap = (control.trap_code, control.trap_site);
+                    control.trap_code = 0;
+                    return Left::Trapped(trap.0, trap.1);
+                }
+                let fault = Fault::of_request(&control.request);
+                control.request.entry = 0;
+                Left::Fault(fault.expect("a trap or a signal made compiled code leave"))
+            }
+            status => Left::Returned(status),
+        }
+    }
+
+    /// The flag that compiled code polls.
+    pub(crate) fn poll_flag<'a>(self) -> &'a AtomicU32 {
+        // SAFETY: the flag lies in the arena, which outlives every use of the machine; it is atomic.
+        unsafe { &(*self.control).poll }
+    }
+
+    /// The guard of the stack of operations holds this address.
+    pub(crate) fn is_operation_guard(self, address: u64) -> bool {
+        (self.operation_bottom - GUARD_BYTES..self.operation_bottom).contains(&address)
+    }
+
+    /// The part of the stack of operations above this stack pointer.
+    pub(crate) fn operation_stack_from(self, sp: u64) -> Option<(u64, u64)> {
+        (self.operation_bottom - GUARD_BYTES..self.operation_top)
+            .contains(&sp)
+            .then(|| (sp.max(self.operation_bottom), self.operation_top))
     }
 }
