@@ -84,13 +84,27 @@ mod all {
 
 /// The machine type of a word as Rust sees it. A byte comes as a word of which only the low byte counts.
 macro_rules! word {
-    (I8) => { u64 };
-    (I16) => { u64 };
-    (I32) => { i32 };
-    (I64) => { i64 };
-    (F32) => { f32 };
-    (F64) => { f64 };
-    (Pointer) => { u64 };
+    (I8) => {
+        u64
+    };
+    (I16) => {
+        u64
+    };
+    (I32) => {
+        i32
+    };
+    (I64) => {
+        i64
+    };
+    (F32) => {
+        f32
+    };
+    (F64) => {
+        f64
+    };
+    (Pointer) => {
+        u64
+    };
 }
 
 macro_rules! stub {

@@ -140,7 +140,10 @@ fn new_array(local: Local, type_: u64, destination: u64, bounds: u64) -> Result<
         let count = if upper < lower {
             0
         } else {
-            upper.checked_sub(lower).and_then(|span| span.checked_add(1)).ok_or(OutOfMemory)?
+            upper
+                .checked_sub(lower)
+                .and_then(|span| span.checked_add(1))
+                .ok_or(OutOfMemory)?
         };
         dimensions.push(Dimension {
             lower: lower as i32,
