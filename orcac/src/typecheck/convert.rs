@@ -88,7 +88,9 @@ impl Checker<'_> {
             span,
             format!("expected {wanted_name}, found {found_name}"),
         );
-        if self.types.is_real(wanted) && found == Ty::Integer {
+        if wanted_name == found_name {
+            diagnostic = diagnostic.with_note("types are equal by name: each type that is written out is a new one");
+        } else if self.types.is_real(wanted) && found == Ty::Integer {
             diagnostic = diagnostic.with_help("write a real constant, with a point: 1.0");
         } else if self.types.is_real(wanted) && self.types.is_integer(found) {
             diagnostic = diagnostic.with_help("FLOAT(...) makes a real of an integer");
@@ -137,10 +139,7 @@ impl Checker<'_> {
             (_, Ty::Nil) => Operand::constant(to, Value::Nil, span),
             (_, Ty::Added(_)) => Operand {
                 ty: to,
-                expr: Expr {
-                    ty: id,
-                    ..operand.expr
-                },
+                expr: Expr { ty: id, ..operand.expr },
                 ..operand
             },
             _ => Operand::computed(id, ExprKind::Convert(Box::new(operand.expr)), span),
@@ -188,11 +187,7 @@ impl Checker<'_> {
     }
 
     /// A constant expression; one that is not constant is reported.
-    pub(crate) fn constant_expr(
-        &mut self,
-        expr: &ast::Expr,
-        hint: Option<TypeId>,
-    ) -> Option<Operand> {
+    pub(crate) fn constant_expr(&mut self, expr: &ast::Expr, hint: Option<TypeId>) -> Option<Operand> {
         let operand = self.expr(expr, hint);
         if operand.ty.is_error() {
             return None;
@@ -211,11 +206,7 @@ impl Checker<'_> {
     /// A value as an expression of its type.
     pub(crate) fn value_expr(&self, value: &Value, ty: TypeId, span: Span) -> Expr {
         let all = |parts: &[Value], types: &mut dyn Iterator<Item = TypeId>| {
-            parts
-                .iter()
-                .zip(types)
-                .map(|(part, ty)| self.value_expr(part, ty, span))
-                .collect()
+            parts.iter().zip(types).map(|(part, ty)| self.value_expr(part, ty, span)).collect()
         };
         let kind = match (value, self.types.kind(ty)) {
             (Value::Int(number), _) => ExprKind::Integer(*number),
@@ -228,12 +219,10 @@ impl Checker<'_> {
             (Value::Set(parts), TypeKind::Set { element } | TypeKind::Bag { element }) => {
                 ExprKind::SetAggregate(all(parts, &mut std::iter::repeat(*element)))
             }
-            (Value::Array { bounds, elements }, TypeKind::Array(array)) => {
-                ExprKind::ArrayAggregate {
-                    bounds: bounds.to_vec(),
-                    elements: all(elements, &mut std::iter::repeat(array.element)),
-                }
-            }
+            (Value::Array { bounds, elements }, TypeKind::Array(array)) => ExprKind::ArrayAggregate {
+                bounds: bounds.to_vec(),
+                elements: all(elements, &mut std::iter::repeat(array.element)),
+            },
             _ => ExprKind::Integer(0),
         };
         Expr { kind, ty, span }
@@ -241,9 +230,6 @@ impl Checker<'_> {
 
     /// The value of parts, if all are constant.
     pub(crate) fn all_values(operands: &[Operand]) -> Option<Rc<[Value]>> {
-        operands
-            .iter()
-            .map(|operand| operand.value.clone())
-            .collect()
+        operands.iter().map(|operand| operand.value.clone()).collect()
     }
 }

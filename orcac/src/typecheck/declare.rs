@@ -19,8 +19,8 @@ use crate::symbol::Symbol;
 use super::Checker;
 use super::convert::Operand;
 use super::entity::{
-    BodyRef, Const, Context, Entity, Formal, FunctionData, Instance, InstanceId, ObjectData,
-    OperationData, ProcessData, Signature,
+    BodyRef, Const, Context, Entity, Formal, FunctionData, Instance, InstanceId, ObjectData, OperationData, ProcessData,
+    Signature,
 };
 use super::types::{self, Ty};
 use super::value::Value;
@@ -60,11 +60,10 @@ impl Checker<'_> {
     ) -> InstanceId {
         let info = self.units.get(unit);
         let halves = [&info.specification, &info.implementation];
-        let poisoned = halves.into_iter().flatten().any(|half| {
-            half.decls
-                .iter()
-                .any(|decl| matches!(decl.kind, DeclKind::Error))
-        });
+        let poisoned = halves
+            .into_iter()
+            .flatten()
+            .any(|half| half.decls.iter().any(|decl| matches!(decl.kind, DeclKind::Error)));
         let id = InstanceId(self.instances.len() as u32);
         self.instances.push(Instance {
             unit,
@@ -91,12 +90,7 @@ impl Checker<'_> {
     }
 
     /// Moves the checker into a unit; gives back where it was.
-    pub(crate) fn enter(
-        &mut self,
-        instance: InstanceId,
-        scope: Scope<Entity>,
-        unit: Span,
-    ) -> Context {
+    pub(crate) fn enter(&mut self, instance: InstanceId, scope: Scope<Entity>, unit: Span) -> Context {
         let (lower, upper) = self.keyword_case(unit);
         std::mem::replace(
             &mut self.cx,
@@ -136,11 +130,7 @@ impl Checker<'_> {
             self.warn_unused_imports();
         }
         let left = std::mem::replace(&mut self.cx, before);
-        let bound: Vec<Symbol> = self.instances[id.index()]
-            .bindings
-            .iter()
-            .map(|(name, _)| *name)
-            .collect();
+        let bound: Vec<Symbol> = self.instances[id.index()].bindings.iter().map(|(name, _)| *name).collect();
         let mut exports = Scope::default();
         for (name, entry) in left.scope.iter() {
             if !entry.imported && !bound.contains(&name) {
@@ -177,10 +167,7 @@ impl Checker<'_> {
             span: unit.name.span,
         });
         self.instances[id.index()].object = Some(object);
-        self.cx
-            .scope
-            .declare(unit.name.name, Entity::Unit(id), None)
-            .ok();
+        self.cx.scope.declare(unit.name.name, Entity::Unit(id), None).ok();
     }
 
     fn refuse_parallel(&mut self, id: InstanceId, span: Span) {
@@ -216,27 +203,7 @@ impl Checker<'_> {
         if !unit.shape.is_empty() {
             self.refuse_parallel(id, unit.name.span);
         }
-        if let Some(generic) = unit
-            .generic
-            .as_ref()
-            .filter(|generic| !generic.params.is_empty())
-        {
-            self.report(Diagnostic::new(
-                codes::MISPLACED,
-                generic.span,
-                "generic parameters stand in the specification only",
-            ));
-        }
         self.declare_all(&unit);
-        if unit.kind == UnitKind::Module
-            && let Some(init) = &unit.init
-        {
-            self.report(Diagnostic::new(
-                codes::MISPLACED,
-                init.span,
-                "a module has no BEGIN part; objects and data modules have",
-            ));
-        }
         self.check_all_implemented(id);
         self.leave_implementation(before);
     }
@@ -260,14 +227,15 @@ impl Checker<'_> {
             } => self.declare_instantiation(unit, *kind, *name, *generic, actuals),
             DeclKind::Const { name, value } => self.declare_constant(*name, value),
             DeclKind::Type { name, ty } => self.declare_type(*name, ty.as_ref()),
-            DeclKind::Var { names, ty } => self.declare_state(unit, names, ty, decl.span),
+            DeclKind::Var { names, ty } => self.declare_state(unit, names, ty),
             DeclKind::Routine(_) => self.declare_routine(unit, index),
             DeclKind::Error => {}
         }
     }
 
     /// Declares a name of the unit or, in a routine, of the routine.
-    pub(crate) fn declare_name(&mut self, name: Ident, entity: Entity) {
+    /// False if the name was taken, which is reported.
+    pub(crate) fn declare_name(&mut self, name: Ident, entity: Entity) -> bool {
         let text = self.text(name.name);
         let (scope, outer) = match &mut self.cx.routine {
             Some(routine) => (
@@ -288,7 +256,7 @@ impl Checker<'_> {
                         .with_label(used, "used here"),
                     );
                 }
-                return;
+                return true;
             }
             Err(first) => first,
         };
@@ -297,9 +265,10 @@ impl Checker<'_> {
             .is_some_and(|entry| matches!(entry.entity, Entity::Error | Entity::Type(Ty::Error)));
         if is_silent {
             scope.replace(name.name, entity);
-            return;
+            return true;
         }
         self.report_duplicate(name, first);
+        false
     }
 
     pub(crate) fn report_duplicate(&mut self, name: Ident, first: Option<Span>) {
@@ -323,9 +292,7 @@ impl Checker<'_> {
 
     /// A constant of this name; `None` and the error type were reported.
     pub(crate) fn constant_entity(&mut self, name: String, operand: Option<Operand>) -> Entity {
-        let Some(operand) = operand else {
-            return Entity::Error;
-        };
+        let Some(operand) = operand else { return Entity::Error };
         let Some(value) = operand.value.clone().filter(|_| !operand.ty.is_error()) else {
             return Entity::Error;
         };
@@ -354,11 +321,13 @@ impl Checker<'_> {
     pub(crate) fn declare_type(&mut self, name: Ident, ty: Option<&ast::Type>) {
         let Some(ty) = ty else {
             let text = self.text(name.name);
-            self.report(Diagnostic::new(
-                codes::OPAQUE_TYPES,
-                name.span,
-                format!("opaque types are not compiled yet; define `{text}` here"),
-            ));
+            if self.instances[self.cx.instance.index()].open {
+                self.report(Diagnostic::new(
+                    codes::OPAQUE_TYPES,
+                    name.span,
+                    format!("opaque types are not compiled yet; define `{text}` here"),
+                ));
+            }
             self.declare_name(name, Entity::Type(Ty::Error));
             return;
         };
@@ -368,23 +337,13 @@ impl Checker<'_> {
     }
 
     /// `a, b: T;` at the level of a unit: the state of an object or data module.
-    fn declare_state(&mut self, unit: &Unit, names: &[Ident], ty: &ast::Type, span: Span) {
+    /// In other places the parser has reported them.
+    fn declare_state(&mut self, unit: &Unit, names: &[Ident], ty: &ast::Type) {
         let is_field = unit.kind == UnitKind::Object && unit.part == UnitPart::Implementation;
         let is_data = unit.kind == UnitKind::Data && unit.part == UnitPart::Specification;
-        if !is_field && !is_data {
-            let message = match unit.kind {
-                UnitKind::Module => "a module has no variables",
-                UnitKind::Data => "the variables of a data module stand in its specification",
-                UnitKind::Object => "the fields of an object stand in its implementation",
-            };
-            self.report(Diagnostic::new(codes::MISPLACED, span, message));
-            for name in names {
-                self.declare_name(*name, Entity::Error);
-            }
-            return;
-        }
         let sub = self.sub_type(ty);
-        let Some(id) = sub.ty.id() else {
+        let id = sub.ty.id().filter(|_| is_field || is_data);
+        let Some(id) = id else {
             for name in names {
                 self.declare_name(*name, Entity::Error);
             }
@@ -414,14 +373,13 @@ impl Checker<'_> {
         let field = FieldId(data.fields.len() as u32);
         data.fields.push(types::field(&text, ty, init, name.span));
         data.field_names.entry(name.name).or_insert(field);
-        let operation = data
-            .operations
-            .iter()
-            .find(|operation| operation.name == name.name);
-        if let Some(first) = operation.map(|operation| operation.signature.span) {
-            self.report_duplicate(name, Some(first));
-        }
+        let operation = data.operations.iter().find(|operation| operation.name == name.name);
+        let clash = operation.map(|operation| operation.signature.span);
         self.declare_name(name, Entity::OwnField(object, field));
+        if let Some(first) = clash {
+            self.report_duplicate(name, Some(first));
+            self.cx.scope.look_up(name.name);
+        }
     }
 
     fn declare_data_variable(&mut self, name: Ident, ty: hir::TypeId, init: Init) {
@@ -444,7 +402,7 @@ impl Checker<'_> {
         let DeclKind::Routine(routine) = &unit.decls[index].kind else {
             return;
         };
-        if !self.may_stand(unit, routine) {
+        if !may_stand(unit, routine) {
             return;
         }
         if routine.parallel.is_some() {
@@ -456,42 +414,13 @@ impl Checker<'_> {
             unit: Rc::clone(unit),
             decl: index,
         });
-        if text.is_some() && unit.part == UnitPart::Specification {
-            self.report(Diagnostic::new(
-                codes::MISPLACED,
-                routine.name.span,
-                "bodies stand in the implementation",
-            ));
-        }
         match routine.kind {
             RoutineKind::Function => self.declare_function(routine.name, signature, text),
             RoutineKind::Process => self.declare_process(routine.name, signature, text),
             RoutineKind::Operation => {
-                self.declare_operation(
-                    routine.name,
-                    signature,
-                    text,
-                    unit.part == UnitPart::Specification,
-                );
+                self.declare_operation(routine.name, signature, text, unit.part == UnitPart::Specification);
             }
         }
-    }
-
-    fn may_stand(&mut self, unit: &Unit, routine: &ast::Routine) -> bool {
-        let message = match (routine.kind, unit.kind) {
-            (RoutineKind::Process, UnitKind::Object | UnitKind::Data) => {
-                "processes stand in modules"
-            }
-            (RoutineKind::Operation, UnitKind::Module | UnitKind::Data) => {
-                "operations stand in objects"
-            }
-            (RoutineKind::Function, UnitKind::Data) if unit.part == UnitPart::Specification => {
-                "the functions of a data module are private: they stand in its implementation"
-            }
-            _ => return true,
-        };
-        self.report(Diagnostic::new(codes::MISPLACED, routine.head, message));
-        false
     }
 
     fn declare_function(&mut self, name: Ident, signature: Signature, text: Option<BodyRef>) {
@@ -514,11 +443,7 @@ impl Checker<'_> {
             return;
         }
         let id = FunctionId(self.functions.len() as u32);
-        let title = format!(
-            "{}.{}",
-            self.instances[instance.index()].name,
-            self.session.name(name.name)
-        );
+        let title = format!("{}.{}", self.instances[instance.index()].name, self.session.name(name.name));
         self.functions.push(FunctionData {
             name: title,
             instance,
@@ -561,21 +486,12 @@ impl Checker<'_> {
         self.declare_name(name, Entity::Process(id));
     }
 
-    fn declare_operation(
-        &mut self,
-        name: Ident,
-        signature: Signature,
-        text: Option<BodyRef>,
-        exported: bool,
-    ) {
+    fn declare_operation(&mut self, name: Ident, signature: Signature, text: Option<BodyRef>, exported: bool) {
         let Some(object) = self.instances[self.cx.instance.index()].object else {
             return;
         };
         let data = &self.objects[object.0 as usize];
-        let known = data
-            .operations
-            .iter()
-            .position(|operation| operation.name == name.name);
+        let known = data.operations.iter().position(|operation| operation.name == name.name);
         if let Some(known) = known {
             let operation = &data.operations[known];
             let (first, has_text) = (operation.signature.clone(), operation.text.is_some());
@@ -586,33 +502,21 @@ impl Checker<'_> {
             }
             return;
         }
-        let field = data
-            .field_names
-            .get(&name.name)
-            .map(|&field| data.fields[field.index()].span);
+        let field = data.field_names.get(&name.name).map(|&field| data.fields[field.index()].span);
         if let Some(first) = field {
             self.report_duplicate(name, Some(first));
         }
-        self.objects[object.0 as usize]
-            .operations
-            .push(OperationData {
-                name: name.name,
-                exported,
-                signature,
-                text,
-                done: None,
-            });
+        self.objects[object.0 as usize].operations.push(OperationData {
+            name: name.name,
+            exported,
+            signature,
+            text,
+            done: None,
+        });
     }
 
     /// Whether a second head may take the place of the first.
-    fn match_heads(
-        &mut self,
-        name: Ident,
-        first: &Signature,
-        second: &Signature,
-        has_text: bool,
-        brings_text: bool,
-    ) -> bool {
+    fn match_heads(&mut self, name: Ident, first: &Signature, second: &Signature, has_text: bool, brings_text: bool) -> bool {
         if has_text && brings_text {
             self.report_duplicate(name, Some(first.span));
             return false;
@@ -638,18 +542,12 @@ impl Checker<'_> {
             (Some(a), Some(b)) => self.types.equivalent(a, b),
             _ => false,
         };
-        let same_formal =
-            |(a, b): (&Formal, &Formal)| a.mode == b.mode && self.types.equivalent(a.ty, b.ty);
-        same_result
-            && a.formals.len() == b.formals.len()
-            && a.formals.iter().zip(&b.formals).all(same_formal)
+        let same_formal = |(a, b): (&Formal, &Formal)| a.mode == b.mode && self.types.equivalent(a.ty, b.ty);
+        same_result && a.formals.len() == b.formals.len() && a.formals.iter().zip(&b.formals).all(same_formal)
     }
 
     fn signature(&mut self, routine: &ast::Routine) -> Signature {
-        let result = routine
-            .result
-            .as_ref()
-            .map(|result| self.named_type(&result.ty));
+        let result = routine.result.as_ref().map(|result| self.named_type(&result.ty));
         let formals = self.formals(&routine.params, Some(routine.kind));
         Signature {
             formals,
@@ -659,11 +557,7 @@ impl Checker<'_> {
     }
 
     /// The formals of a head; `kind` is that of a routine, or `None` for a generic FUNCTION formal.
-    pub(crate) fn formals(
-        &mut self,
-        params: &[ast::Param],
-        kind: Option<RoutineKind>,
-    ) -> Vec<Formal> {
+    pub(crate) fn formals(&mut self, params: &[ast::Param], kind: Option<RoutineKind>) -> Vec<Formal> {
         let mut formals = Vec::new();
         for param in params {
             let ty = self.head_type(&param.ty);
@@ -705,16 +599,14 @@ impl Checker<'_> {
         if ty.is_error() || self.types.object(ty).is_some() {
             return true;
         }
-        self.types.array(ty).is_some_and(|array| {
-            array.indices.len() == 1 && self.types.object(Ty::Of(array.element)).is_some()
-        })
+        self.types
+            .array(ty)
+            .is_some_and(|array| array.indices.len() == 1 && self.types.object(Ty::Of(array.element)).is_some())
     }
 
     /// A unit without implementation: a module of constants and types, or one that the run-time system implements.
     fn check_without_implementation(&mut self, id: InstanceId, specification: Option<&Unit>) {
-        let Some(specification) = specification else {
-            return;
-        };
+        let Some(specification) = specification else { return };
         let instance = &self.instances[id.index()];
         let (name, kind, library) = (instance.name.clone(), instance.kind, instance.library);
         if instance.refused || instance.poisoned {
@@ -731,18 +623,15 @@ impl Checker<'_> {
         let functions = instance.functions.clone();
         let is_known = |function: &FunctionId| {
             let name = &self.functions[function.index()].name;
-            name.split_once('.').is_some_and(|(module, function)| {
-                orca_abi::symbols::Entry::of_library(module, function).is_some()
-            })
+            name.split_once('.')
+                .is_some_and(|(module, function)| orca_abi::symbols::Entry::of_library(module, function).is_some())
         };
         if !(library && functions.iter().all(is_known)) && !functions.is_empty() {
             let place = self.import_place(id).unwrap_or(specification.name.span);
             self.report(Diagnostic::new(
                 codes::FOREIGN_MODULES,
                 place,
-                format!(
-                    "`{name}` has no implementation in Orca; foreign modules are not compiled yet"
-                ),
+                format!("`{name}` has no implementation in Orca; foreign modules are not compiled yet"),
             ));
         }
     }
@@ -766,29 +655,15 @@ impl Checker<'_> {
         }
         let functions = instance.functions.iter().map(|id| {
             let function = &self.functions[id.index()];
-            (
-                function.name.clone(),
-                function.signature.span,
-                function.text.is_some(),
-            )
+            (function.name.clone(), function.signature.span, function.text.is_some())
         });
         let processes = instance.processes.iter().map(|id| {
             let process = &self.processes[id.index()];
-            (
-                self.text(process.name),
-                process.signature.span,
-                process.text.is_some(),
-            )
+            (self.text(process.name), process.signature.span, process.text.is_some())
         });
-        let operations = instance
-            .object
-            .map(|object| &self.objects[object.0 as usize].operations);
+        let operations = instance.object.map(|object| &self.objects[object.0 as usize].operations);
         let operations = operations.into_iter().flatten().map(|operation| {
-            (
-                self.text(operation.name),
-                operation.signature.span,
-                operation.text.is_some(),
-            )
+            (self.text(operation.name), operation.signature.span, operation.text.is_some())
         });
         let missing: Vec<(String, Span)> = functions
             .chain(processes)
@@ -803,5 +678,15 @@ impl Checker<'_> {
                 format!("`{name}` has no body in the implementation"),
             ));
         }
+    }
+}
+
+/// Whether a routine of this kind belongs into the unit; what does not, the parser has reported.
+fn may_stand(unit: &Unit, routine: &ast::Routine) -> bool {
+    match (routine.kind, unit.kind) {
+        (RoutineKind::Process, UnitKind::Object | UnitKind::Data) => false,
+        (RoutineKind::Operation, UnitKind::Module | UnitKind::Data) => false,
+        (RoutineKind::Function, UnitKind::Data) => unit.part == UnitPart::Implementation,
+        _ => true,
     }
 }

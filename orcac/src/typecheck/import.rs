@@ -72,19 +72,14 @@ impl Checker<'_> {
             return None;
         }
         let instance = self.instance_of(unit, Some(name.span))?;
-        self.instances[self.cx.instance.index()]
-            .imports
-            .insert(instance);
+        self.instances[self.cx.instance.index()].imports.insert(instance);
         Some(instance)
     }
 
     fn declare_from(&mut self, from: Ident, names: &[Ident]) {
         let Some(unit) = self.imported_unit(from) else {
             for name in names {
-                self.cx
-                    .scope
-                    .import(name.name, Entity::Error, name.span)
-                    .ok();
+                self.cx.scope.import(name.name, Entity::Error, name.span).ok();
             }
             return;
         };
@@ -134,9 +129,7 @@ impl Checker<'_> {
         let unit_name = self.instances[unit.index()].name.clone();
         let is_operation = self.instances[unit.index()].object.is_some_and(|object| {
             let operations = &self.objects[object.0 as usize].operations;
-            operations
-                .iter()
-                .any(|operation| operation.name == name.name)
+            operations.iter().any(|operation| operation.name == name.name)
         });
         if is_operation {
             self.report(Diagnostic::new(
@@ -146,10 +139,7 @@ impl Checker<'_> {
             ));
             return Entity::Error;
         }
-        let names = self.instances[unit.index()]
-            .exports
-            .iter()
-            .map(|(name, _)| name);
+        let names = self.instances[unit.index()].exports.iter().map(|(name, _)| name);
         let near = scope::nearest(&self.session.interner, name.name, names);
         let mut diagnostic = Diagnostic::new(
             codes::NOT_EXPORTED,
@@ -175,10 +165,8 @@ impl Checker<'_> {
             Some(routine) => &mut routine.scopes[0],
             None => &mut self.cx.scope,
         };
-        if scope
-            .declare(name.name, Entity::Error, Some(name.span))
-            .is_ok()
-        {
+        // As an import: it is not exported, and no declaration clashes with it.
+        if scope.import(name.name, Entity::Error, name.span).is_ok() {
             scope.look_up(name.name);
         }
         Entity::Error
@@ -186,11 +174,7 @@ impl Checker<'_> {
 
     pub(crate) fn look_up_silently(&mut self, name: Ident) -> Option<Entity> {
         if let Some(routine) = &mut self.cx.routine {
-            let local = routine
-                .scopes
-                .iter_mut()
-                .rev()
-                .find_map(|scope| scope.look_up(name.name));
+            let local = routine.scopes.iter_mut().rev().find_map(|scope| scope.look_up(name.name));
             if let Some(entity) = local {
                 return Some(entity);
             }
@@ -226,11 +210,7 @@ impl Checker<'_> {
     }
 
     fn is_poisoned(&self) -> bool {
-        let routine = self
-            .cx
-            .routine
-            .as_ref()
-            .is_some_and(|routine| routine.poisoned);
+        let routine = self.cx.routine.as_ref().is_some_and(|routine| routine.poisoned);
         routine || self.instances[self.cx.instance.index()].poisoned
     }
 
@@ -310,13 +290,7 @@ fn predeclared(text: &str, lower: bool, upper: bool) -> Option<Entity> {
     let find = |table: &[(&str, Standard)], fold: bool| {
         table
             .iter()
-            .find(|(name, _)| {
-                if fold {
-                    name.to_ascii_lowercase() == text
-                } else {
-                    *name == text
-                }
-            })
+            .find(|(name, _)| if fold { name.to_ascii_lowercase() == text } else { *name == text })
             .map(|(_, standard)| Entity::Standard(*standard))
     };
     find(&STANDARD_MIXED, false)

@@ -78,14 +78,18 @@ impl Checker<'_> {
         if tag.is_some() {
             self.report_type(codes::BAD_TYPE, ty.span, "only unions have an initial tag");
         }
-        SubType {
-            ty: meaning,
-            init: self.bounds_of(meaning, bounds),
+        match self.bounds_of(meaning, bounds) {
+            Some(init) => SubType { ty: meaning, init },
+            None => SubType {
+                ty: Ty::Error,
+                init: Init::default(),
+            },
         }
     }
 
     /// The bounds that a declaration gives to a type without them.
-    pub(crate) fn bounds_of(&mut self, ty: Ty, written: &[ast::Bounds]) -> Init {
+    /// `None` if they do not fit.
+    pub(crate) fn bounds_of(&mut self, ty: Ty, written: &[ast::Bounds]) -> Option<Init> {
         let mut init = Init::default();
         let mut at = ty;
         for group in written {
@@ -96,7 +100,7 @@ impl Checker<'_> {
                     group.span,
                     format!("{name} is not an array type"),
                 ));
-                break;
+                return None;
             };
             if !matches!(array.bounds, ArrayBounds::Dynamic) {
                 let name = self.type_name(at);
@@ -105,7 +109,7 @@ impl Checker<'_> {
                     group.span,
                     format!("{name} has bounds already"),
                 ));
-                break;
+                return None;
             }
             if array.indices.len() != group.ranges.len() {
                 let name = self.type_name(at);
@@ -118,16 +122,14 @@ impl Checker<'_> {
                         super::generic::count(group.ranges.len(), "pair")
                     ),
                 ));
-                break;
+                return None;
             }
             let ranges = group.ranges.iter().zip(&array.indices);
-            let pairs = ranges
-                .map(|(range, &index)| self.range(range, index))
-                .collect();
+            let pairs = ranges.map(|(range, &index)| self.range(range, index)).collect();
             init.bounds.push(pairs);
             at = Ty::Of(array.element);
         }
-        init
+        Some(init)
     }
 
     fn range(&mut self, range: &ast::Range, index: TypeId) -> (Expr, Expr) {
@@ -157,9 +159,7 @@ impl Checker<'_> {
         match self.look_up_qualified(name) {
             Entity::Error => Ty::Error,
             Entity::Type(ty) => ty,
-            Entity::Unit(instance) if self.instances[instance.index()].object.is_some() => {
-                self.object_type(instance)
-            }
+            Entity::Unit(instance) if self.instances[instance.index()].object.is_some() => self.object_type(instance),
             other => {
                 let text = self.session.text(name.span).to_owned();
                 self.report(Diagnostic::new(
@@ -188,31 +188,37 @@ impl Checker<'_> {
             Written::Enumeration(literals) => self.make_enumeration(literals, name.clone()),
             Written::Record(fields) => {
                 let fields = self.make_fields(fields, &mut Vec::new());
-                fields.map(|fields| {
-                    self.types
-                        .add("RECORD".to_owned(), TypeKind::Record { fields })
-                })
+                fields.map(|fields| self.types.add("RECORD".to_owned(), TypeKind::Record { fields }))
             }
             Written::Array { dims, element } => self.make_array(dims, element),
             Written::Set(element) => self.make_set(ty, element),
             Written::Graph { root, node } => {
                 let root = self.make_fields(root, &mut Vec::new());
                 let node = self.make_fields(node, &mut Vec::new());
-                root.zip(node).map(|(root, node)| {
-                    self.types
-                        .add("GRAPH".to_owned(), TypeKind::Graph { root, node })
-                })
+                root.zip(node)
+                    .map(|(root, node)| self.types.add("GRAPH".to_owned(), TypeKind::Graph { root, node }))
             }
             Written::NodeName(graph) => self.make_nodename(*graph),
-            Written::Union { .. } => {
+            Written::Union {
+                tag_type, alternatives, ..
+            } => {
+                self.named_type(tag_type);
+                for alternative in alternatives {
+                    self.sub_type(&alternative.ty);
+                }
                 self.refuse_type(codes::UNIONS, ty.span, "unions are not compiled yet")
             }
-            Written::Bag(_) => self.refuse_type(codes::BAGS, ty.span, "bags are not compiled yet"),
-            Written::Function { .. } => self.refuse_type(
-                codes::FUNCTION_TYPES,
-                ty.span,
-                "function types are not compiled yet",
-            ),
+            Written::Bag(element) => {
+                self.plain_type(element);
+                self.refuse_type(codes::BAGS, ty.span, "bags are not compiled yet")
+            }
+            Written::Function { params, result } => {
+                let named = params.iter().map(|param| &param.ty).chain(result);
+                named.for_each(|name| {
+                    self.named_type(name);
+                });
+                self.refuse_type(codes::FUNCTION_TYPES, ty.span, "function types are not compiled yet")
+            }
         };
         if let (Some(id), Some(name)) = (made, name) {
             self.types.set_name(id, name);
@@ -230,14 +236,9 @@ impl Checker<'_> {
     }
 
     fn make_enumeration(&mut self, literals: &[Ident], name: Option<String>) -> Option<TypeId> {
-        let texts: Vec<String> = literals
-            .iter()
-            .map(|literal| self.text(literal.name))
-            .collect();
+        let texts: Vec<String> = literals.iter().map(|literal| self.text(literal.name)).collect();
         let shown = name.unwrap_or_else(|| format!("({})", texts.join(", ")));
-        let id = self
-            .types
-            .add(shown, TypeKind::Enumeration { literals: texts });
+        let id = self.types.add(shown, TypeKind::Enumeration { literals: texts });
         for (ordinal, literal) in literals.iter().enumerate() {
             let constant = Const {
                 ty: Ty::Of(id),
@@ -256,10 +257,7 @@ impl Checker<'_> {
     fn mark_literal_used(&mut self, literal: Ident) {
         match &mut self.cx.routine {
             Some(routine) => {
-                routine
-                    .scopes
-                    .last_mut()
-                    .and_then(|scope| scope.look_up(literal.name));
+                routine.scopes.last_mut().and_then(|scope| scope.look_up(literal.name));
             }
             None => {
                 self.cx.scope.look_up(literal.name);
@@ -311,24 +309,13 @@ impl Checker<'_> {
                 None => is_known = false,
             }
         }
-        let bounds = if is_known {
-            self.array_bounds(dims, &indices)
-        } else {
-            None
-        };
+        let bounds = if is_known { self.array_bounds(dims, &indices) } else { None };
         let element = self.plain_type(element).id();
         let (Some(bounds), Some(element)) = (bounds, element) else {
             return None;
         };
-        let names: Vec<String> = indices
-            .iter()
-            .map(|&index| self.types.id_name(index).to_owned())
-            .collect();
-        let name = format!(
-            "ARRAY[{}] OF {}",
-            names.join(", "),
-            self.types.id_name(element)
-        );
+        let names: Vec<String> = indices.iter().map(|&index| self.types.id_name(index).to_owned()).collect();
+        let name = format!("ARRAY[{}] OF {}", names.join(", "), self.types.id_name(element));
         let array = ArrayType {
             indices,
             bounds,
@@ -385,10 +372,7 @@ impl Checker<'_> {
             ));
             return None;
         }
-        Some(
-            self.types
-                .add(format!("SET OF {name}"), TypeKind::Set { element }),
-        )
+        Some(self.types.add(format!("SET OF {name}"), TypeKind::Set { element }))
     }
 
     fn make_nodename(&mut self, graph: Ident) -> Option<TypeId> {
@@ -411,11 +395,7 @@ impl Checker<'_> {
 
     /// A graph type that is declared already, in whatever scope.
     fn graph_declared(&mut self, graph: Ident) -> Option<Entity> {
-        let declaring = self
-            .cx
-            .routine
-            .as_mut()
-            .map(|routine| std::mem::replace(&mut routine.declaring, false));
+        let declaring = self.cx.routine.as_mut().map(|routine| std::mem::replace(&mut routine.declaring, false));
         let found = self.look_up_silently(graph);
         if let (Some(was), Some(routine)) = (declaring, &mut self.cx.routine) {
             routine.declaring = was;

@@ -102,11 +102,7 @@ impl Types {
             }),
         ];
         for ((name, id), kind) in PREDECLARED.into_iter().zip(kinds) {
-            assert_eq!(
-                types.add(name.to_owned(), kind),
-                id,
-                "the predeclared types come first"
-            );
+            assert_eq!(types.add(name.to_owned(), kind), id, "the predeclared types come first");
         }
         types
     }
@@ -189,8 +185,7 @@ impl Types {
     }
 
     pub(crate) fn is_graph(&self, ty: Ty) -> bool {
-        ty.id()
-            .is_some_and(|id| matches!(self.kind(id), TypeKind::Graph { .. }))
+        ty.id().is_some_and(|id| matches!(self.kind(id), TypeKind::Graph { .. }))
     }
 
     pub(crate) fn formal(&self, ty: Ty) -> Option<Formal> {
@@ -200,10 +195,7 @@ impl Types {
     pub(crate) fn is_integer(&self, ty: Ty) -> bool {
         match ty {
             Ty::Integer => true,
-            Ty::Of(id) => matches!(
-                self.kind(id),
-                TypeKind::ShortInt | TypeKind::Integer | TypeKind::LongInt
-            ),
+            Ty::Of(id) => matches!(self.kind(id), TypeKind::ShortInt | TypeKind::Integer | TypeKind::LongInt),
             _ => false,
         }
     }
@@ -211,10 +203,7 @@ impl Types {
     pub(crate) fn is_real(&self, ty: Ty) -> bool {
         match ty {
             Ty::Real => true,
-            Ty::Of(id) => matches!(
-                self.kind(id),
-                TypeKind::ShortReal | TypeKind::Real | TypeKind::LongReal
-            ),
+            Ty::Of(id) => matches!(self.kind(id), TypeKind::ShortReal | TypeKind::Real | TypeKind::LongReal),
             _ => false,
         }
     }
@@ -293,6 +282,11 @@ impl Types {
         }
     }
 
+    /// A nodename type whose graph was not found names itself.
+    pub(crate) fn is_broken(&self, id: TypeId) -> bool {
+        matches!(self.kind(id), TypeKind::Nodename { graph } if *graph == id)
+    }
+
     pub(crate) fn is_nodename(&self, ty: Ty) -> bool {
         match ty {
             Ty::Nil | Ty::Added(_) => true,
@@ -329,9 +323,7 @@ impl Types {
 
     /// Whether an object is among its components.
     pub(crate) fn contains_object(&self, ty: Ty) -> bool {
-        self.contains(ty, &|types, id| {
-            matches!(types.kind(id), TypeKind::Object(_))
-        })
+        self.contains(ty, &|types, id| matches!(types.kind(id), TypeKind::Object(_)))
     }
 
     /// Whether the type or a component of it is as `wanted`; the state of objects is not looked at.
@@ -350,9 +342,7 @@ impl Types {
             };
             match self.kind(id) {
                 TypeKind::Record { fields } => fields.iter().for_each(|field| visit(field.ty)),
-                TypeKind::Graph { root, node } => {
-                    root.iter().chain(node).for_each(|field| visit(field.ty))
-                }
+                TypeKind::Graph { root, node } => root.iter().chain(node).for_each(|field| visit(field.ty)),
                 TypeKind::Array(array) => visit(array.element),
                 TypeKind::Set { element } | TypeKind::Bag { element } => visit(*element),
                 _ => {}

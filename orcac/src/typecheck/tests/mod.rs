@@ -1,6 +1,21 @@
 //! Claims about the language, one file a feature: a program, and what the compiler makes of it or says about it.
 
+mod aggregates;
+mod arrays;
 mod basics;
+mod constants;
+mod conversions;
+mod data_modules;
+mod forks;
+mod generics;
+mod guards;
+mod imports;
+mod names;
+mod objects;
+mod parameters;
+mod standard;
+mod statements;
+mod types;
 
 use std::path::{Path, PathBuf};
 
@@ -38,11 +53,7 @@ fn outcome(files: &[(&str, &str)], import_dirs: &[&str]) -> String {
         ..Style::default()
     };
     let mut shown = render(&session, &style);
-    assert_eq!(
-        program.is_none(),
-        session.has_errors(),
-        "a program exactly if there are no errors:\n{shown}"
-    );
+    assert_eq!(program.is_none(), session.has_errors(), "a program exactly if there are no errors:\n{shown}");
     if let Some(program) = program {
         shown.push_str(&print::print(&program));
     }
