@@ -310,7 +310,7 @@ pub struct Guard {
 /// A sequence of statements.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// From the keyword before it to the keyword behind it, both excluded.
+    /// From its first statement to the keyword behind it.
     pub span: Span,
     /// The statements; empty ones are left out.
     pub stmts: Vec<Stmt>,

@@ -21,6 +21,9 @@ use crate::source::{FileId, Source, Span};
 
 use super::{Diagnostic, ERRORS_MAX, Severity};
 
+/// Longer lines are not shown to people.
+const LINE_LEN_MAX: usize = 400;
+
 /// How to show diagnostics.
 #[derive(Clone, Debug, Default)]
 pub struct Style {
@@ -168,6 +171,12 @@ fn human(session: &Session, style: &Style, diagnostic: &Diagnostic, out: &mut St
     let (severity, code) = (diagnostic.severity(), diagnostic.code);
     let _ = writeln!(out, "{on}{severity}[{code}]{off}: {}", diagnostic.message);
 
+    if labels(diagnostic, colour)
+        .iter()
+        .any(|(span, ..)| is_long(session, *span))
+    {
+        return without_source(session, style, diagnostic, out);
+    }
     let config = Config::default()
         .with_color(style.colour)
         .with_index_type(IndexType::Byte)
@@ -201,6 +210,36 @@ fn human(session: &Session, style: &Style, diagnostic: &Diagnostic, out: &mut St
     // The first line is ariadne's own header.
     for line in String::from_utf8_lossy(&bytes).lines().skip(1) {
         let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out.push('\n');
+}
+
+/// Whether a span lies on a line too long to be shown.
+fn is_long(session: &Session, span: Span) -> bool {
+    let source = session.sources.get(span.file);
+    let (first, last) = (
+        source.line_column(span.start).0,
+        source.line_column(span.end).0,
+    );
+    [first, last]
+        .into_iter()
+        .any(|line| source.line(line).len() > LINE_LEN_MAX)
+}
+
+/// The place and the notes alone.
+fn without_source(session: &Session, style: &Style, diagnostic: &Diagnostic, out: &mut String) {
+    let source = session.sources.get(diagnostic.span.file);
+    let (line, column) = source.line_column(diagnostic.span.start);
+    let _ = writeln!(
+        out,
+        "  at {}:{line}:{column}",
+        shown_path(style, &source.path)
+    );
+    for note in &diagnostic.notes {
+        let _ = writeln!(out, "  Note: {note}");
+    }
+    if let Some(help) = &diagnostic.help {
+        let _ = writeln!(out, "  Help: {help}");
     }
     out.push('\n');
 }

@@ -311,11 +311,8 @@ impl Lexer<'_> {
         while let Some(next) = raw.next() {
             let at = start + raw.span().start as u32;
             let Ok(kind) = next else {
-                // Everything up to the next ASCII character that can start a token is one mistake.
-                let rest = raw.remainder();
-                let more = rest.bytes().take_while(|b| !b.is_ascii()).count();
-                raw.bump(more);
-                self.bad_character(at, start + raw.span().end as u32);
+                let extra = self.foreign_character(at, end);
+                raw.bump(extra);
                 continue;
             };
             let extra = self.token(kind, at, raw.slice(), raw.remainder());
@@ -406,6 +403,45 @@ impl Lexer<'_> {
     fn error(&mut self, code: Code, start: u32, end: u32, message: &str) {
         let diagnostic = self.report(code, start, end, message);
         self.session.report(diagnostic);
+    }
+
+    /// A character at `at` that no token starts with, in a piece that ends at `end`; how many bytes after it go with it.
+    fn foreign_character(&mut self, at: u32, end: u32) -> usize {
+        let rest = &self.text[at as usize..end as usize];
+        let first = rest.chars().next().expect("a token has a character");
+        let in_word = |c: char| c.is_alphanumeric() || c == '_';
+        let len: usize = if !first.is_ascii() && in_word(first) {
+            rest.chars()
+                .take_while(|&c| in_word(c))
+                .map(char::len_utf8)
+                .sum()
+        } else {
+            rest.chars()
+                .take_while(|c| !c.is_ascii() && !in_word(*c))
+                .map(char::len_utf8)
+                .sum()
+        };
+        if !first.is_ascii() && in_word(first) {
+            self.foreign_name(at, at + len as u32);
+            return len - first.len_utf8();
+        }
+        let len = len.max(first.len_utf8());
+        self.bad_character(at, at + len as u32);
+        len - first.len_utf8()
+    }
+
+    /// A name with letters of other alphabets, the first of them at `at`.
+    fn foreign_name(&mut self, at: u32, end: u32) {
+        let head = self.tokens.pop_if(|token| {
+            token.end == at && (matches!(token.tok, Tok::Ident(_)) || token.tok.is_keyword())
+        });
+        let start = head.map_or(at, |token| token.start);
+        let word = &self.text[start as usize..end as usize];
+        let shown: String = word.chars().take(24).collect();
+        let name = self.session.intern(word);
+        self.push(Tok::Ident(name), start, end);
+        let message = format!("`{shown}` is no name: the letters of names are A to Z and a to z");
+        self.error(codes::BAD_NAME, start, end, &message);
     }
 
     fn bad_character(&mut self, start: u32, end: u32) {

@@ -222,16 +222,17 @@ fn characters_of_other_alphabets_are_told_once() {
     check(
         "IF a → b é @ ? # é is fine here\nEND",
         expect![[r##"
-        1:1 IF
-        1:4 name a
-        1:10 name b
-        1:19 comment "# é is fine here"
-        2:1 END
-        t.orca:1:6: error[E0101]: `→` can stand in comments and strings only
-        t.orca:1:12: error[E0101]: `é` can stand in comments and strings only
-        t.orca:1:15: error[E0101]: no token of Orca starts with `@`
-        t.orca:1:17: error[E0101]: no token of Orca starts with `?`
-    "##]],
+            1:1 IF
+            1:4 name a
+            1:10 name b
+            1:12 name é
+            1:19 comment "# é is fine here"
+            2:1 END
+            t.orca:1:6: error[E0101]: `→` can stand in comments and strings only
+            t.orca:1:12: error[E0102]: `é` is no name: the letters of names are A to Z and a to z
+            t.orca:1:15: error[E0101]: no token of Orca starts with `@`
+            t.orca:1:17: error[E0101]: no token of Orca starts with `?`
+        "##]],
     );
 }
 

@@ -38,9 +38,6 @@ macro_rules! tokens {
         /// Words that are keywords only where the data-parallel extension has them.
         pub const CONTEXTUAL: &[(&str, Tok)] = &[$(($context_word, Tok::$contextual)),*];
 
-        /// The marks.
-        pub const MARKS: &[Tok] = &[$(Tok::$mark),*];
-
         impl Tok {
             /// The spelling of a word (in upper case) or mark.
             pub fn spelling(self) -> Option<&'static str> {

@@ -178,6 +178,17 @@ impl Assembly {
                 "`END GENERIC` closes a unit that is not generic",
             );
         }
+        let misfit = match (&tail.init, open.unit.part, open.unit.kind) {
+            (None, ..) => None,
+            (_, UnitPart::Specification, _) => Some("a specification has no initialisation part"),
+            (_, _, UnitKind::Module) => {
+                Some("a module has no initialisation part; objects and data modules have")
+            }
+            _ => None,
+        };
+        if let Some(message) = misfit.filter(|_| !self.damaged) {
+            misplaced(session, tail.begin, message);
+        }
         self.put(session, open, tail.span, tail.init);
     }
 
@@ -201,12 +212,32 @@ impl Assembly {
                     session.report(Diagnostic::new(codes::NO_UNIT, item.span(), message));
                 }
             }
+            self.check_outside(session, &item);
             let items = match &mut self.open {
                 Some(open) => &mut open.items,
                 None => &mut self.loose,
             };
             items.add(session, item, self.damaged);
         }
+    }
+}
+
+impl Assembly {
+    /// An operation outside of every unit: an `END` too many has closed its object, which is told once.
+    fn check_outside(&mut self, session: &mut Session, item: &Item) {
+        let Item::Head(routine) = item else { return };
+        if self.open.is_some() || self.damaged || routine.kind != RoutineKind::Operation {
+            return;
+        }
+        self.damaged = true;
+        session.report(
+            Diagnostic::new(
+                codes::NO_UNIT,
+                routine.head,
+                "an operation outside of every object",
+            )
+            .with_note("an `END` before it may be one too many"),
+        );
     }
 }
 
@@ -323,20 +354,10 @@ fn check_head(session: &mut Session, head: &UnitHead) {
 /// What may stand in which unit.
 fn check_decls(session: &mut Session, unit: &Unit, damaged: bool) {
     let specification = unit.part == UnitPart::Specification;
-    if let Some(init) = unit.init.as_ref().filter(|_| !damaged) {
-        if specification {
-            misplaced(
-                session,
-                init.span,
-                "a specification has no initialisation part",
-            );
-        } else if unit.kind == UnitKind::Module {
-            let message = "a module has no initialisation part; objects and data modules have";
-            misplaced(session, init.span, message);
-        }
-    }
     for decl in &unit.decls {
         match &decl.kind {
+            // After other mistakes what looks like a variable may have been something else.
+            DeclKind::Var { .. } if damaged => {}
             DeclKind::Var { .. } => {
                 let message = match (unit.kind, specification) {
                     (UnitKind::Object, false) | (UnitKind::Data, true) => continue,
@@ -362,13 +383,13 @@ fn check_decls(session: &mut Session, unit: &Unit, damaged: bool) {
             DeclKind::Type { ty: None, .. } if unit.kind == UnitKind::Data => {
                 misplaced(session, decl.span, "a data module has no opaque types");
             }
-            DeclKind::Routine(routine) => check_routine(session, unit, routine),
+            DeclKind::Routine(routine) => check_routine(session, unit, routine, damaged),
             _ => {}
         }
     }
 }
 
-fn check_routine(session: &mut Session, unit: &Unit, routine: &Routine) {
+fn check_routine(session: &mut Session, unit: &Unit, routine: &Routine, damaged: bool) {
     let message = match (routine.kind, unit.kind) {
         (RoutineKind::Operation, UnitKind::Module | UnitKind::Data) => {
             Some("operations stand in objects only")
@@ -381,7 +402,8 @@ fn check_routine(session: &mut Session, unit: &Unit, routine: &Routine) {
         }
         _ => None,
     };
-    if let Some(message) = message {
+    // After other mistakes the unit may not be what it seems.
+    if let Some(message) = message.filter(|_| !damaged) {
         misplaced(session, routine.head, message);
     }
     if let (RoutineKind::Process, Some(result)) = (routine.kind, &routine.result) {

@@ -60,6 +60,8 @@ pub struct UnitHead {
 pub struct Tail {
     /// The initialisation part.
     pub init: Option<Block>,
+    /// Its `BEGIN`, or else its `END`.
+    pub begin: Span,
     /// Whether it says GENERIC.
     pub generic: bool,
     /// The `END`.

@@ -230,3 +230,43 @@ fn random_texts_are_parsed_without_panic_in_bounded_time() {
         );
     }
 }
+
+/// The number of errors in a text.
+fn errors(text: &str) -> usize {
+    let files = MemoryFiles::new().with("t.orca", text);
+    let mut session = Session::new(Options::default(), Box::new(files));
+    let file = session.load(Path::new("t.orca")).expect("the file is in memory");
+    super::parse_file(&mut session, file);
+    session.diagnostics.error_count()
+}
+
+/// The places of the tokens of a text.
+fn token_places(text: &str) -> Vec<(usize, usize)> {
+    let files = MemoryFiles::new().with("t.orca", text);
+    let mut session = Session::new(Options::default(), Box::new(files));
+    let file = session.load(Path::new("t.orca")).expect("the file is in memory");
+    let lexed = crate::lexer::lex(&mut session, file);
+    lexed.tokens.iter().map(|token| (token.start as usize, token.end as usize)).collect()
+}
+
+#[test]
+fn one_token_too_few_or_too_many_is_mostly_one_message() {
+    let (mut texts, mut messages, mut worst) = (0, 0, 0);
+    for good in GOOD {
+        assert_eq!(errors(good), 0);
+        for (start, end) in token_places(good) {
+            let deleted = format!("{}{}", &good[..start], &good[end..]);
+            let doubled = format!("{} {}", &good[..end], &good[start..]);
+            for text in [deleted, doubled] {
+                let count = errors(&text);
+                texts += 1;
+                messages += count;
+                worst = worst.max(count);
+            }
+        }
+    }
+    let mean = messages as f64 / texts as f64;
+    assert!(mean < 1.35, "{messages} messages for {texts} mistakes");
+    assert!(worst <= 12, "{worst} messages for one mistake");
+    println!("{messages} messages for {texts} mistakes, at most {worst} for one");
+}

@@ -6,7 +6,9 @@ use crate::session::Session;
 use crate::source::Span;
 use crate::symbol::Symbol;
 
-use super::repair::{Failure, Kind, NAME, Placed, Source, bar_before_arrow, meant, opened};
+use super::repair::{
+    Failure, Kind, NAME, Placed, Source, bar_before_arrow, meant, opened, statement_start,
+};
 
 /// Names are cut to this many characters in messages.
 const SHOWN_LEN_MAX: usize = 24;
@@ -73,6 +75,16 @@ impl Teller<'_> {
                 .with_note("parentheses are needed even when there are no parameters")
                 .with_help("write `()`"),
             Kind::MissingBeforeBar => self.missing_before_bar(),
+            Kind::MissingStart(tok) => {
+                let start = self.tokens[statement_start(self.tokens, self.failure.index)];
+                let message = format!(
+                    "expected {} before {}",
+                    self.show(tok),
+                    self.describe(start)
+                );
+                let span = Span::new(self.source.file, start.start, start.end);
+                self.diagnostic(codes::MISSING_TOKEN, span, message)
+            }
             Kind::MissingUnitPart => {
                 let before = self.tokens[self.failure.index - 1];
                 let message = format!(
@@ -205,6 +217,11 @@ impl Teller<'_> {
                     format!("this {found} closes nothing"),
                 )
                 .with_note("an earlier one may be one too many");
+        }
+        let closer = self.tokens.get(self.failure.index).map(|token| token.tok);
+        if kind == Kind::Extra && matches!(closer, Some(Tok::Fi | Tok::Od | Tok::Esac | Tok::End)) {
+            let message = format!("this {found} closes nothing");
+            return self.diagnostic(codes::UNCLOSED, self.here(), message);
         }
         let expected = self.expected();
         let message = match expected {

@@ -51,7 +51,7 @@ pub fn parse_file(session: &mut Session, file: FileId) -> ast::File {
     }
     let mut assembly = assemble::Assembly::new(session, file);
     let mut budget = repair::Budget::default();
-    let pieces = pieces::cut(&lexed);
+    let pieces = pieces::cut(session, &lexed);
     for (i, piece) in pieces.iter().enumerate() {
         let follower = pieces.get(i + 1).and_then(|next| next.first()).copied();
         let source = repair::Source {

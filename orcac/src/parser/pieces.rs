@@ -4,11 +4,11 @@
 //! text around them is not: an `END` too few in one routine does not touch the next.
 
 use crate::diagnostics::{Diagnostic, codes};
-use crate::lexer::{Lexed, Tok, Token};
+use crate::lexer::{KeywordCase, Lexed, Tok, Token};
 use crate::session::Session;
 use crate::source::Span;
 
-use super::DEPTH_MAX;
+use super::{DEPTH_MAX, repair};
 
 /// Reports a construct that is nested too deeply; whether there is none.
 ///
@@ -39,10 +39,10 @@ pub(super) fn check_depth(session: &mut Session, lexed: &Lexed) -> bool {
             | Tok::Od
             | Tok::Esac
             | Tok::Until
-            | Tok::End => {
-                if open.len() > 1 {
-                    total -= open.pop().expect("more than one is open");
-                }
+            | Tok::End
+                if open.len() > 1 =>
+            {
+                total -= open.pop().expect("more than one is open");
             }
             Tok::Semi | Tok::Comma => {
                 let base = usize::from(open.len() > 1);
@@ -95,13 +95,13 @@ pub(super) fn check_depth(session: &mut Session, lexed: &Lexed) -> bool {
 }
 
 /// Cuts the tokens into pieces, and tells a unit's `BEGIN` from a routine's.
-pub(super) fn cut(lexed: &Lexed) -> Vec<Vec<Token>> {
+pub(super) fn cut(session: &Session, lexed: &Lexed) -> Vec<Vec<Token>> {
     let tokens = &lexed.tokens;
     let mut pieces: Vec<Vec<Token>> = Vec::new();
     let mut start = 0;
     let mut i = 0;
     while i < tokens.len() {
-        if let Some(head) = starts_piece(tokens, i) {
+        if let Some(head) = starts_piece(session, lexed.case, tokens, i) {
             if i > start {
                 pieces.push(tokens[start..i].to_vec());
             }
@@ -121,7 +121,7 @@ pub(super) fn cut(lexed: &Lexed) -> Vec<Vec<Token>> {
 }
 
 /// Whether a unit or routine starts at `i`, and how many tokens to pass before another can.
-fn starts_piece(tokens: &[Token], i: usize) -> Option<usize> {
+fn starts_piece(session: &Session, case: KeywordCase, tokens: &[Token], i: usize) -> Option<usize> {
     let at = |i: usize| tokens.get(i).map(|token| token.tok);
     let unit_word = |tok| matches!(tok, Some(Tok::Module | Tok::Object | Tok::Data));
     match tokens[i].tok {
@@ -140,6 +140,14 @@ fn starts_piece(tokens: &[Token], i: usize) -> Option<usize> {
         Tok::Parallel => Some(2),
         Tok::Process | Tok::Operation => Some(1),
         Tok::Function => (at(i + 1) != Some(Tok::LParen)).then_some(1),
+        // `PROCEDURE f(`: what is meant is plain.
+        Tok::Ident(name) if matches!(at(i + 1), Some(Tok::Ident(_))) => {
+            let routine = matches!(
+                repair::meant(session.name(name), case),
+                Some((Tok::Function | Tok::Process | Tok::Operation, _))
+            );
+            (routine && at(i + 2) == Some(Tok::LParen)).then_some(1)
+        }
         _ => None,
     }
 }
@@ -167,7 +175,7 @@ fn mark_initialisation(piece: &mut [Token]) {
     let first = piece.first().map(|token| token.tok);
     let mut routine = matches!(
         first,
-        Some(Tok::Function | Tok::Process | Tok::Operation | Tok::Parallel)
+        Some(Tok::Function | Tok::Process | Tok::Operation | Tok::Parallel | Tok::Ident(_))
     );
     let mut depth = 0usize;
     for token in piece {

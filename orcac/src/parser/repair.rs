@@ -78,13 +78,14 @@ pub(super) struct Placed {
 pub(super) struct Failure {
     /// The index of the token that it could not take; the length of the list at its end.
     pub(super) index: usize,
-    /// What it could have taken; a name, number or string stands for all of its kind.
+    /// Those of `ASKED` that it could have taken.
     pub(super) expected: Vec<Tok>,
 }
 
 impl Failure {
     /// Whether the parser could have taken this.
     pub(super) fn expects(&self, tok: Tok) -> bool {
+        debug_assert!(ASKED.contains(&tok), "{tok:?} is asked for");
         self.expected.contains(&tok)
     }
 }
@@ -92,15 +93,23 @@ impl Failure {
 /// The name that stands for all names, and for one that is missing.
 pub(super) const NAME: Tok = Tok::Ident(Symbol::MISSING);
 
-/// What could stand in the place of the token at `index`.
+/// The tokens that repair and messages ask for.
+#[rustfmt::skip]
+const ASKED: &[Tok] = &[
+    NAME, Tok::Error, Tok::Then, Tok::Do, Tok::Of, Tok::Fi, Tok::Od, Tok::Esac, Tok::Until, Tok::End,
+    Tok::While, Tok::Repeat, Tok::Const, Tok::Type, Tok::Record, Tok::Array, Tok::Not, Tok::Guard,
+    Tok::Import, Tok::Module, Tok::New, Tok::Nodes, Tok::Specification, Tok::Implementation, Tok::In,
+    Tok::Assign, Tok::Eq, Tok::Ge, Tok::Star, Tok::Slash, Tok::Colon, Tok::Semi, Tok::Comma,
+    Tok::Dot, Tok::DotDot, Tok::Arrow, Tok::Dollar, Tok::LParen, Tok::RParen, Tok::LBrack,
+    Tok::RBrack, Tok::LBrace, Tok::RBrace,
+];
+
+/// What could stand in the place of the token at `index`, of those in `ASKED`.
 ///
 /// The generated parser merges states, so its own list lacks what a reduction made too early has hidden; but it
 /// never takes a wrong token, so trying each is exact.
 fn expected(file: FileId, tokens: &[Placed], index: usize, budget: &mut Budget) -> Vec<Tok> {
-    let words = token::KEYWORDS.iter().map(|&(_, tok)| tok);
-    let all = words
-        .chain(token::MARKS.iter().copied())
-        .chain([NAME, Tok::Error, Tok::Init]);
+    let all = ASKED.iter().copied();
     let mut prefix: Vec<Placed> = tokens[..index].to_vec();
     let byte = prefix.last().map_or(0, |token| token.end);
     all.filter(|&tok| {
@@ -138,6 +147,8 @@ pub(super) enum Kind {
     MissingBeforeBar,
     /// `SPECIFICATION` or `IMPLEMENTATION` is missing.
     MissingUnitPart,
+    /// The keyword that starts the statement is missing.
+    MissingStart(Tok),
     /// Constructs are open that must be closed here.
     Unclosed,
     /// The token should be this one.
@@ -157,6 +168,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Whether it changes what closes what.
+    fn is_structure(self) -> bool {
+        match self {
+            Kind::Instead(tok) => is_closer(tok),
+            Kind::Unclosed | Kind::Extra => true,
+            _ => false,
+        }
+    }
+
     /// How much more likely this mistake is than others that would explain as much.
     fn certainty(self) -> usize {
         match self {
@@ -316,9 +336,20 @@ fn choose(
     budget: &mut Budget,
 ) -> Option<Edit> {
     let limit = failure.index + TRIAL_LEN;
+    let mut candidates = candidates(&session.interner, source, tokens, failure);
+    if tokens
+        .get(failure.index)
+        .is_some_and(|token| is_closer(token.tok))
+    {
+        if let Some(edit) = choose_structure(source, tokens, failure, &candidates, budget) {
+            return Some(edit);
+        }
+        candidates.retain(|edit| !edit.kind.is_structure());
+    }
     let mut best: Option<(usize, Edit)> = None;
-    for edit in candidates(&session.interner, source, tokens, failure) {
-        let crude = matches!(edit.kind, Kind::Extra | Kind::Garbled);
+    for edit in candidates {
+        let crude =
+            matches!(edit.kind, Kind::Extra | Kind::Garbled) && !edit.insert.contains(&Tok::While);
         if crude && best.as_ref().is_some_and(|(gain, _)| *gain > 1) {
             break;
         }
@@ -347,6 +378,42 @@ fn choose(
         }
     }
     best.map(|(_, edit)| edit)
+}
+
+/// For a closing word that does not fit: whether another is missing, wrong or too many shows only in what becomes
+/// of the rest, so each is tried on all of it.
+fn choose_structure(
+    source: &Source,
+    tokens: &[Placed],
+    failure: &Failure,
+    candidates: &[Edit],
+    budget: &mut Budget,
+) -> Option<Edit> {
+    let k = failure.index;
+    let with_semi = tokens.get(k + 1).is_some_and(|next| next.tok == Tok::Semi);
+    let extra = with_semi.then(|| Edit {
+        kind: Kind::Extra,
+        remove: k..k + 2,
+        insert: Vec::new(),
+    });
+    let structural = candidates.iter().filter(|edit| edit.kind.is_structure());
+    let mut best: Option<(usize, &Edit)> = None;
+    for edit in structural.chain(&extra) {
+        let trial = edited(tokens, edit, source, usize::MAX);
+        if !budget.take(trial.len()) {
+            break;
+        }
+        let behind = edit.remove.start + edit.insert.len();
+        let reached = match attempt(source.file, &trial) {
+            Ok(_) => usize::MAX,
+            Err(next) if next <= behind => continue,
+            Err(next) => origin(&trial, next, source),
+        };
+        if best.is_none_or(|(most, _)| reached > most) {
+            best = Some((reached, edit));
+        }
+    }
+    best.map(|(_, edit)| edit.clone())
 }
 
 /// Edits worth a trial, the most telling first.
@@ -379,14 +446,24 @@ fn candidates(
         if let Some(bar) = bar_before_arrow(tokens, k) {
             add(Kind::MissingBeforeBar, bar..bar, &[Tok::Semi]);
         }
+        let bracket = opened(tokens, k).last().map(|opened| opened.closer);
+        if found == Tok::Assign && bracket == Some(Tok::RBrack) && failure.expects(Tok::RBrack) {
+            add(Kind::Missing(Tok::RBrack), k..k, &[Tok::RBrack]);
+        }
+        if let Some((start, tok)) = missing_start(tokens, k) {
+            add(Kind::MissingStart(tok), start..start, &[tok]);
+        }
         if k == 2 && matches!(tokens[0].tok, Tok::Module | Tok::Object) && found == Tok::Semi {
             add(Kind::MissingUnitPart, 1..1, &[Tok::Implementation]);
         }
-        for &tok in confusable(found) {
+        for &tok in confusable(found).iter().filter(|_| found != Tok::Semi) {
             let in_expression = found == Tok::Colon && failure.expects(Tok::Star);
             if failure.expects(tok) && !(in_expression && tok == Tok::Eq) {
                 add(Kind::Instead(tok), k..k + 1, &[tok]);
             }
+        }
+        if found == Tok::Guard && failure.expects(Tok::While) {
+            add(Kind::Garbled, k..k + 1, &[Tok::While]);
         }
         if found.is_keyword() && failure.expects(name) {
             add(Kind::KeywordAsName, k..k + 1, &[name]);
@@ -405,7 +482,10 @@ fn candidates(
             add(Kind::Instead(tok), k..k + 1, &[tok]);
         }
     }
-    let call = failure.expects(Tok::LParen) && !failure.expects(Tok::Not);
+    let after_type = failure.expects(Tok::LBrack)
+        && !failure.expects(Tok::Star)
+        && !failure.expects(Tok::Assign);
+    let call = failure.expects(Tok::LParen) && !failure.expects(Tok::Not) && !after_type;
     let operand = matches!(
         found,
         Some(Tok::Ident(_) | Tok::Int(..) | Tok::Real(_) | Tok::Char(_) | Tok::Str(_))
@@ -420,8 +500,13 @@ fn candidates(
     }
     // A word that starts a statement or expression is not missing where one is expected.
     let opens = |tok: Tok| match tok {
+        Tok::Then | Tok::Do | Tok::Of if comes(tokens, k, tok) => true,
         Tok::Do => failure.expects(Tok::While),
-        Tok::LParen => failure.expects(Tok::Not) || failure.expects(Tok::Record),
+        Tok::LParen | Tok::LBrack if after_type => true,
+        Tok::LParen | Tok::LBrack => [Tok::Not, Tok::Record, Tok::Star, Tok::Assign]
+            .into_iter()
+            .any(|tok| failure.expects(tok)),
+        Tok::Module if matches!(found, Some(Tok::Specification | Tok::Implementation)) => false,
         Tok::Import | Tok::Module => failure.expects(Tok::Const),
         _ => false,
     };
@@ -430,6 +515,14 @@ fn candidates(
         .filter(|&&tok| failure.expects(tok) && !opens(tok))
     {
         add(Kind::Missing(tok), k..k, &[tok]);
+    }
+    if found == Some(Tok::Semi) {
+        for &tok in confusable(Tok::Semi)
+            .iter()
+            .filter(|&&tok| failure.expects(tok))
+        {
+            add(Kind::Instead(tok), k..k + 1, &[tok]);
+        }
     }
     if call && operand {
         add(
@@ -609,6 +702,74 @@ pub(super) fn bar_before_arrow(tokens: &[Placed], k: usize) -> Option<usize> {
         .map(|i| k - 1 - i)
 }
 
+/// Whether a statement can start behind this.
+pub(super) fn starts_after(tok: Tok) -> bool {
+    matches!(
+        tok,
+        Tok::Semi
+            | Tok::Then
+            | Tok::Do
+            | Tok::Else
+            | Tok::Arrow
+            | Tok::Repeat
+            | Tok::Begin
+            | Tok::Init
+            | Tok::Dependencies
+    )
+}
+
+/// Where the statement around `k` starts.
+pub(super) fn statement_start(tokens: &[Placed], k: usize) -> usize {
+    let from = k.saturating_sub(LOOK_BACK);
+    let behind = tokens[from..k]
+        .iter()
+        .rposition(|token| starts_after(token.tok));
+    behind.map_or(from, |i| from + i + 1)
+}
+
+/// Whether the rest of the statement has this word, so that it is not missing.
+fn comes(tokens: &[Placed], k: usize, word: Tok) -> bool {
+    let rest = tokens[k.min(tokens.len())..]
+        .iter()
+        .take(TRIAL_LEN)
+        .map(|token| token.tok);
+    for tok in rest {
+        match tok {
+            Tok::And | Tok::Or | Tok::Not | Tok::In => {}
+            tok if tok == word => return true,
+            tok if tok == Tok::Semi || tok.is_keyword() => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// `i IN s DO` without FOR, `a = b THEN` without IF: where the keyword is missing, and which.
+fn missing_start(tokens: &[Placed], k: usize) -> Option<(usize, Tok)> {
+    let start = statement_start(tokens, k);
+    let rest = tokens[start..]
+        .iter()
+        .take(TRIAL_LEN)
+        .map(|token| token.tok);
+    let mut loops_over = false;
+    for tok in rest {
+        match tok {
+            Tok::In => loops_over = true,
+            Tok::Then => return Some((start, Tok::If)),
+            Tok::Do if loops_over => return Some((start, Tok::For)),
+            Tok::Do => return Some((start, Tok::While)),
+            Tok::Of => return Some((start, Tok::Case)),
+            Tok::Ident(_) => {}
+            Tok::Semi => return None,
+            tok if tok.is_keyword() && !matches!(tok, Tok::And | Tok::Or | Tok::Not) => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Whether a relation stands before `k` in the same expression.
 fn second_relation(tokens: &[Placed], k: usize) -> bool {
     let mut depth = 0usize;
@@ -706,22 +867,7 @@ fn closers(tokens: &[Placed], k: usize) -> Option<Vec<Tok>> {
 fn skips(tokens: &[Placed], k: usize) -> Vec<Range<usize>> {
     let from = k.saturating_sub(LOOK_BACK);
     let starts_after = |tok: Tok| {
-        matches!(
-            tok,
-            Tok::Semi
-                | Tok::Then
-                | Tok::Do
-                | Tok::Else
-                | Tok::Arrow
-                | Tok::Repeat
-                | Tok::Begin
-                | Tok::Init
-                | Tok::Record
-                | Tok::Nodes
-                | Tok::Of
-                | Tok::Bar
-                | Tok::Dependencies
-        )
+        starts_after(tok) || matches!(tok, Tok::Record | Tok::Nodes | Tok::Of | Tok::Bar)
     };
     let mut starts: Vec<usize> = (from..k)
         .rev()
