@@ -197,7 +197,8 @@ impl Units {
         }
     }
 
-    fn declared_in(&self, file: FileId, name: Symbol) -> Option<UnitId> {
+    /// The unit of this name that a file declares.
+    pub fn declared_in(&self, file: FileId, name: Symbol) -> Option<UnitId> {
         let units = self.files.get(&file)?;
         let of_name = |unit: &&UnitId| self.get(**unit).name == name;
         let with_specification = |unit: &&UnitId| self.get(**unit).specification.is_some();

@@ -186,7 +186,26 @@ impl Checker<'_> {
             }
             return Some(entity);
         }
-        predeclared(self.session.name(name.name), self.cx.lower, self.cx.upper)
+        predeclared(self.session.name(name.name), self.cx.lower, self.cx.upper).or_else(|| self.unit_beside(name))
+    }
+
+    /// The loose declarations of a file see its units without importing them.
+    fn unit_beside(&mut self, name: Ident) -> Option<Entity> {
+        let own = self.instances[self.cx.instance.index()].unit;
+        let is_implicit = self.units.get(own).implementation.as_ref().is_some_and(|unit| unit.implicit);
+        if !is_implicit {
+            return None;
+        }
+        let unit = self.units.declared_in(name.span.file, name.name).filter(|&unit| unit != own)?;
+        if self.units.get(unit).is_generic() {
+            return None;
+        }
+        let instance = self.instance_of(unit, Some(name.span))?;
+        self.instances[self.cx.instance.index()].imports.insert(instance);
+        let entity = Entity::Unit(instance);
+        self.cx.scope.import(name.name, entity.clone(), name.span).ok();
+        self.cx.scope.look_up(name.name);
+        Some(entity)
     }
 
     fn is_poisoned(&self) -> bool {

@@ -248,7 +248,10 @@ impl Checker<'_> {
         routine.uses.push(LocalUse::default());
         let entity = if ty.is_error() { Entity::Error } else { Entity::Local(id) };
         if ty.is_error() {
-            routine.uses[id.index()].used = true;
+            routine.uses[id.index()] = LocalUse {
+                used: true,
+                assigned: true,
+            };
         }
         self.declare_name(name, entity);
         id

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use orca_abi::descriptor::Mode;
 use orca_abi::symbols::Entry;
 use orca_abi::trap::Trap;
 use orca_abi::types::{BITWISE_EQUAL, Kind, PLAIN};
@@ -51,6 +52,8 @@ struct Machine<'p> {
     output: String,
     line: String,
     forked: VecDeque<(usize, u64)>,
+    /// How many processes hold each shared cell, and whether its variable is gone.
+    shared: BTreeMap<u64, (u32, bool)>,
     steps: u64,
 }
 
@@ -91,6 +94,7 @@ impl<'p> Machine<'p> {
             output: String::new(),
             line: String::new(),
             forked: VecDeque::new(),
+            shared: BTreeMap::new(),
             steps: 0,
         };
         for blob in &program.blobs {
@@ -115,11 +119,17 @@ impl<'p> Machine<'p> {
             for (index, parameter) in process.parameters.iter().enumerate() {
                 let value = self.word(arguments + 8 * index as u64);
                 let of = &program.types[parameter.ty.index()];
-                if parameter.mode == orca_abi::descriptor::Mode::In {
-                    match of.kind {
-                        Kind::Object => self.drop_cell(value),
-                        _ => self.free_parts(parameter.ty, value),
+                match (parameter.mode, of.kind) {
+                    (Mode::In, Kind::Object) => self.drop_cell(value),
+                    (Mode::Shared, Kind::Object) => self.unshare(value),
+                    (Mode::Shared, _) => {
+                        let first = self.array_elements(8, value);
+                        for index in 0..self.array_count(value) {
+                            self.unshare(self.word(first + 8 * index));
+                        }
+                        self.release(first);
                     }
+                    _ => self.free_parts(parameter.ty, value),
                 }
             }
         }
@@ -281,9 +291,28 @@ impl<'p> Machine<'p> {
 
     fn drop_cell(&mut self, cell: u64) {
         assert_ne!(cell, 0, "every object has a cell");
+        if let Some((_, gone)) = self.shared.get_mut(&cell) {
+            *gone = true;
+            return;
+        }
         let object = self.load(cell + 8, 8) as usize;
         self.free_parts(self.program.objects[object].state, cell + 16);
         self.release(cell);
+    }
+
+    fn share(&mut self, cell: u64) {
+        self.shared.entry(cell).or_default().0 += 1;
+    }
+
+    fn unshare(&mut self, cell: u64) {
+        let (processes, gone) = self.shared.get_mut(&cell).expect("it is shared");
+        *processes -= 1;
+        if *processes == 0 && std::mem::take(gone) {
+            self.shared.remove(&cell);
+            self.drop_cell(cell);
+        } else if *processes == 0 {
+            self.shared.remove(&cell);
+        }
     }
 
     fn new_cell(&mut self, object: usize) -> u64 {
@@ -770,6 +799,7 @@ impl<'p> Machine<'p> {
                 }
                 0
             }
+            Entry::Strategy => 0,
             Entry::MathSqrt => f64::from_bits(a[0]).sqrt().to_bits(),
             other => panic!("{other:?} is not simulated"),
         };
@@ -808,21 +838,39 @@ impl<'p> Machine<'p> {
         let table = self.bump(8 * parameters.len() as u64);
         for (index, parameter) in parameters.iter().enumerate() {
             let at = 8 * index as u64;
-            let mut value = self.word(arguments + at);
-            if parameter.mode == orca_abi::descriptor::Mode::In {
-                let of = &self.program.types[parameter.ty.index()];
-                let copy = self.bump(of.size);
-                self.zero(copy, of.size);
-                if of.kind == Kind::Object {
+            let given = self.word(arguments + at);
+            let of = &self.program.types[parameter.ty.index()];
+            let copy = self.bump(of.size);
+            self.zero(copy, of.size);
+            let value = match (parameter.mode, of.kind) {
+                (Mode::In, Kind::Object) => {
                     let variable = self.bump(8);
-                    self.store(variable, value as i64, 8);
+                    self.store(variable, given as i64, 8);
                     self.fill(parameter.ty, copy, variable);
-                    value = self.word(copy);
-                } else {
-                    self.fill(parameter.ty, copy, value);
-                    value = copy;
+                    self.word(copy)
                 }
-            }
+                (Mode::Shared, Kind::Object) => {
+                    self.share(given);
+                    given
+                }
+                (Mode::Shared, _) => {
+                    let count = self.array_count(given);
+                    let first = self.array_elements(8, given);
+                    self.copy(copy, given, of.size);
+                    let block = self.allocate(8 * count);
+                    self.copy(block, first, 8 * count);
+                    let offset = self.load(given + 8, 4);
+                    self.store(copy, block as i64 - 8 * offset, 8);
+                    for index in 0..count {
+                        self.share(self.word(block + 8 * index));
+                    }
+                    copy
+                }
+                _ => {
+                    self.fill(parameter.ty, copy, given);
+                    copy
+                }
+            };
             self.store(table + at, value as i64, 8);
         }
         self.forked.push_back((process, table));

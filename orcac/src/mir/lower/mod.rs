@@ -34,6 +34,8 @@ mod visit;
 #[cfg(test)]
 mod interpreter;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
