@@ -142,8 +142,6 @@ codes! {
             "A routine may declare a name again that its unit declares, but not after it has used the outer one.";
         WRONG_KIND = error 314, "a name of the wrong kind",
             "The name is declared, but as something that cannot stand here: a type where a value is needed, a process where a function is called.";
-        MISPLACED = error 315, "a declaration that cannot stand here",
-            "Modules have no variables, object specifications no processes; only data modules and objects have a state.";
         BAD_ACTUAL = error 316, "a generic actual that does not fit its formal",
             "TYPE takes any type, SCALAR TYPE an ordered simple type, NUMERIC TYPE an integer or real type, FUNCTION a function with an equivalent head, CONST a constant of the type.";
         GENERIC_DEPTH = error 317, "a generic unit that instantiates itself",
@@ -212,8 +210,6 @@ codes! {
             "RETURN has a value exactly if the routine has a result; such a routine returns a value somewhere.";
         BAD_EXIT = error 503, "EXIT outside a loop",
             "EXIT leaves the innermost loop. A guard is no loop.";
-        BAD_GUARD = error 504, "a wrong guard",
-            "Guards stand in operations only, and are boolean.";
         BAD_CALL = error 505, "a call whose result does not fit its use",
             "A call with a result is an expression, a call without one a statement.";
         BAD_MODE = error 506, "a parameter mode that is not allowed here",

@@ -340,6 +340,12 @@ impl Checker<'_> {
 
     /// An actual for a formal whose type was reported: a bare function name may stand there.
     fn argument_of_unknown(&mut self, actual: &ast::Expr) -> Argument {
+        self.check_for_unknown(actual);
+        Argument::In(dummy(actual.span))
+    }
+
+    /// Checks a value whose place is of unknown type.
+    pub(crate) fn check_for_unknown(&mut self, actual: &ast::Expr) {
         let is_function = match &actual.kind {
             ast::ExprKind::Designator(designator) => {
                 matches!(self.leading_entity(designator).0, Entity::Function(_))
@@ -349,7 +355,6 @@ impl Checker<'_> {
         if !is_function {
             self.expr(actual, None);
         }
-        Argument::In(dummy(actual.span))
     }
 
     /// Reports pairs that overlap, gives those that may.

@@ -88,7 +88,9 @@ impl Checker<'_> {
             span,
             format!("expected {wanted_name}, found {found_name}"),
         );
-        if self.types.is_real(wanted) && found == Ty::Integer {
+        if wanted_name == found_name {
+            diagnostic = diagnostic.with_note("types are equal by name: each type that is written out is a new one");
+        } else if self.types.is_real(wanted) && found == Ty::Integer {
             diagnostic = diagnostic.with_help("write a real constant, with a point: 1.0");
         } else if self.types.is_real(wanted) && self.types.is_integer(found) {
             diagnostic = diagnostic.with_help("FLOAT(...) makes a real of an integer");

@@ -203,23 +203,7 @@ impl Checker<'_> {
         if !unit.shape.is_empty() {
             self.refuse_parallel(id, unit.name.span);
         }
-        if let Some(generic) = unit.generic.as_ref().filter(|generic| !generic.params.is_empty()) {
-            self.report(Diagnostic::new(
-                codes::MISPLACED,
-                generic.span,
-                "generic parameters stand in the specification only",
-            ));
-        }
         self.declare_all(&unit);
-        if unit.kind == UnitKind::Module
-            && let Some(init) = &unit.init
-        {
-            self.report(Diagnostic::new(
-                codes::MISPLACED,
-                init.span,
-                "a module has no BEGIN part; objects and data modules have",
-            ));
-        }
         self.check_all_implemented(id);
         self.leave_implementation(before);
     }
@@ -243,14 +227,15 @@ impl Checker<'_> {
             } => self.declare_instantiation(unit, *kind, *name, *generic, actuals),
             DeclKind::Const { name, value } => self.declare_constant(*name, value),
             DeclKind::Type { name, ty } => self.declare_type(*name, ty.as_ref()),
-            DeclKind::Var { names, ty } => self.declare_state(unit, names, ty, decl.span),
+            DeclKind::Var { names, ty } => self.declare_state(unit, names, ty),
             DeclKind::Routine(_) => self.declare_routine(unit, index),
             DeclKind::Error => {}
         }
     }
 
     /// Declares a name of the unit or, in a routine, of the routine.
-    pub(crate) fn declare_name(&mut self, name: Ident, entity: Entity) {
+    /// False if the name was taken, which is reported.
+    pub(crate) fn declare_name(&mut self, name: Ident, entity: Entity) -> bool {
         let text = self.text(name.name);
         let (scope, outer) = match &mut self.cx.routine {
             Some(routine) => (
@@ -271,7 +256,7 @@ impl Checker<'_> {
                         .with_label(used, "used here"),
                     );
                 }
-                return;
+                return true;
             }
             Err(first) => first,
         };
@@ -280,9 +265,10 @@ impl Checker<'_> {
             .is_some_and(|entry| matches!(entry.entity, Entity::Error | Entity::Type(Ty::Error)));
         if is_silent {
             scope.replace(name.name, entity);
-            return;
+            return true;
         }
         self.report_duplicate(name, first);
+        false
     }
 
     pub(crate) fn report_duplicate(&mut self, name: Ident, first: Option<Span>) {
@@ -335,11 +321,13 @@ impl Checker<'_> {
     pub(crate) fn declare_type(&mut self, name: Ident, ty: Option<&ast::Type>) {
         let Some(ty) = ty else {
             let text = self.text(name.name);
-            self.report(Diagnostic::new(
-                codes::OPAQUE_TYPES,
-                name.span,
-                format!("opaque types are not compiled yet; define `{text}` here"),
-            ));
+            if self.instances[self.cx.instance.index()].open {
+                self.report(Diagnostic::new(
+                    codes::OPAQUE_TYPES,
+                    name.span,
+                    format!("opaque types are not compiled yet; define `{text}` here"),
+                ));
+            }
             self.declare_name(name, Entity::Type(Ty::Error));
             return;
         };
@@ -349,23 +337,13 @@ impl Checker<'_> {
     }
 
     /// `a, b: T;` at the level of a unit: the state of an object or data module.
-    fn declare_state(&mut self, unit: &Unit, names: &[Ident], ty: &ast::Type, span: Span) {
+    /// In other places the parser has reported them.
+    fn declare_state(&mut self, unit: &Unit, names: &[Ident], ty: &ast::Type) {
         let is_field = unit.kind == UnitKind::Object && unit.part == UnitPart::Implementation;
         let is_data = unit.kind == UnitKind::Data && unit.part == UnitPart::Specification;
-        if !is_field && !is_data {
-            let message = match unit.kind {
-                UnitKind::Module => "a module has no variables",
-                UnitKind::Data => "the variables of a data module stand in its specification",
-                UnitKind::Object => "the fields of an object stand in its implementation",
-            };
-            self.report(Diagnostic::new(codes::MISPLACED, span, message));
-            for name in names {
-                self.declare_name(*name, Entity::Error);
-            }
-            return;
-        }
         let sub = self.sub_type(ty);
-        let Some(id) = sub.ty.id() else {
+        let id = sub.ty.id().filter(|_| is_field || is_data);
+        let Some(id) = id else {
             for name in names {
                 self.declare_name(*name, Entity::Error);
             }
@@ -396,10 +374,12 @@ impl Checker<'_> {
         data.fields.push(types::field(&text, ty, init, name.span));
         data.field_names.entry(name.name).or_insert(field);
         let operation = data.operations.iter().find(|operation| operation.name == name.name);
-        if let Some(first) = operation.map(|operation| operation.signature.span) {
-            self.report_duplicate(name, Some(first));
-        }
+        let clash = operation.map(|operation| operation.signature.span);
         self.declare_name(name, Entity::OwnField(object, field));
+        if let Some(first) = clash {
+            self.report_duplicate(name, Some(first));
+            self.cx.scope.look_up(name.name);
+        }
     }
 
     fn declare_data_variable(&mut self, name: Ident, ty: hir::TypeId, init: Init) {
@@ -422,7 +402,7 @@ impl Checker<'_> {
         let DeclKind::Routine(routine) = &unit.decls[index].kind else {
             return;
         };
-        if !self.may_stand(unit, routine) {
+        if !may_stand(unit, routine) {
             return;
         }
         if routine.parallel.is_some() {
@@ -434,13 +414,6 @@ impl Checker<'_> {
             unit: Rc::clone(unit),
             decl: index,
         });
-        if text.is_some() && unit.part == UnitPart::Specification {
-            self.report(Diagnostic::new(
-                codes::MISPLACED,
-                routine.name.span,
-                "bodies stand in the implementation",
-            ));
-        }
         match routine.kind {
             RoutineKind::Function => self.declare_function(routine.name, signature, text),
             RoutineKind::Process => self.declare_process(routine.name, signature, text),
@@ -448,19 +421,6 @@ impl Checker<'_> {
                 self.declare_operation(routine.name, signature, text, unit.part == UnitPart::Specification);
             }
         }
-    }
-
-    fn may_stand(&mut self, unit: &Unit, routine: &ast::Routine) -> bool {
-        let message = match (routine.kind, unit.kind) {
-            (RoutineKind::Process, UnitKind::Object | UnitKind::Data) => "processes stand in modules",
-            (RoutineKind::Operation, UnitKind::Module | UnitKind::Data) => "operations stand in objects",
-            (RoutineKind::Function, UnitKind::Data) if unit.part == UnitPart::Specification => {
-                "the functions of a data module are private: they stand in its implementation"
-            }
-            _ => return true,
-        };
-        self.report(Diagnostic::new(codes::MISPLACED, routine.head, message));
-        false
     }
 
     fn declare_function(&mut self, name: Ident, signature: Signature, text: Option<BodyRef>) {
@@ -718,5 +678,15 @@ impl Checker<'_> {
                 format!("`{name}` has no body in the implementation"),
             ));
         }
+    }
+}
+
+/// Whether a routine of this kind belongs into the unit; what does not, the parser has reported.
+fn may_stand(unit: &Unit, routine: &ast::Routine) -> bool {
+    match (routine.kind, unit.kind) {
+        (RoutineKind::Process, UnitKind::Object | UnitKind::Data) => false,
+        (RoutineKind::Operation, UnitKind::Module | UnitKind::Data) => false,
+        (RoutineKind::Function, UnitKind::Data) => unit.part == UnitPart::Implementation,
+        _ => true,
     }
 }

@@ -190,7 +190,8 @@ impl Checker<'_> {
             .iter()
             .filter(|(symbol, entry)| !entry.imported && !entry.used && exports.get(*symbol).is_none())
             .filter(|(symbol, entry)| match entry.entity {
-                Entity::Type(Ty::Of(_)) | Entity::Const(_) | Entity::Function(_) | Entity::Unit(_) => true,
+                Entity::Type(Ty::Of(ty)) => !self.types.is_broken(ty),
+                Entity::Const(_) | Entity::Function(_) | Entity::Unit(_) => true,
                 Entity::OwnField(..) => true,
                 Entity::Process(_) => self.session.name(*symbol) != "OrcaMain",
                 _ => false,

@@ -165,7 +165,8 @@ impl Checker<'_> {
             Some(routine) => &mut routine.scopes[0],
             None => &mut self.cx.scope,
         };
-        if scope.declare(name.name, Entity::Error, Some(name.span)).is_ok() {
+        // As an import: it is not exported, and no declaration clashes with it.
+        if scope.import(name.name, Entity::Error, name.span).is_ok() {
             scope.look_up(name.name);
         }
         Entity::Error

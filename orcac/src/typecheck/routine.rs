@@ -42,7 +42,7 @@ impl Checker<'_> {
             let Some(text) = text else { continue };
             let name = data.name.clone();
             if let Some((routine, code)) = self.check_routine(Within::Function, title, &signature, &text) {
-                let body = FunctionBody::Orca(self.only_statements(code));
+                let body = FunctionBody::Orca(only_statements(code));
                 self.functions[function.index()].done = Some(Function { name, routine, body });
             }
         }
@@ -54,7 +54,7 @@ impl Checker<'_> {
             let Some(text) = text else { continue };
             let title = format!("process {name}");
             if let Some((routine, code)) = self.check_routine(Within::Process, title, &signature, &text) {
-                let body = self.only_statements(code);
+                let body = only_statements(code);
                 self.processes[process.index()].done = Some(Process { name, routine, body });
             }
         }
@@ -92,22 +92,6 @@ impl Checker<'_> {
                 may_block: false,
                 does_output: false,
             });
-        }
-    }
-
-    fn only_statements(&mut self, code: CheckedCode) -> Vec<Stmt> {
-        match code {
-            CheckedCode::Plain(body) => body,
-            CheckedCode::Guards(alternatives) => {
-                for alternative in &alternatives {
-                    self.report(Diagnostic::new(
-                        codes::BAD_GUARD,
-                        alternative.span,
-                        "guards stand in operations only",
-                    ));
-                }
-                Vec::new()
-            }
         }
     }
 
@@ -219,7 +203,7 @@ impl Checker<'_> {
                         "only OUT parameters have bounds; others get those of the argument",
                     ));
                 } else if !ty.is_error() {
-                    let init = self.bounds_of(ty, bounds);
+                    let init = self.bounds_of(ty, bounds).unwrap_or_default();
                     if let Some(routine) = &mut self.cx.routine {
                         for local in routine.locals.iter_mut().skip(index).take(param.names.len()) {
                             local.init = init.clone();
@@ -253,7 +237,12 @@ impl Checker<'_> {
                 assigned: true,
             };
         }
-        self.declare_name(name, entity);
+        if !self.declare_name(name, entity) {
+            self.routine().uses[id.index()] = LocalUse {
+                used: true,
+                assigned: true,
+            };
+        }
         id
     }
 
@@ -273,13 +262,7 @@ impl Checker<'_> {
                         routine.poisoned = true;
                     }
                 }
-                DeclKind::Import { .. } | DeclKind::Instantiation { .. } | DeclKind::Routine(_) => {
-                    self.report(Diagnostic::new(
-                        codes::MISPLACED,
-                        decl.span,
-                        "a routine declares constants, types and variables only",
-                    ));
-                }
+                DeclKind::Import { .. } | DeclKind::Instantiation { .. } | DeclKind::Routine(_) => {}
             }
         }
         self.close_block();
@@ -404,6 +387,14 @@ impl Checker<'_> {
     pub(crate) fn routine(&mut self) -> &mut RoutineCx {
         let Context { routine, .. } = &mut self.cx;
         routine.as_mut().expect("statements stand in routines")
+    }
+}
+
+/// The statements of a routine that is no operation; guards in it the parser has reported.
+fn only_statements(code: CheckedCode) -> Vec<Stmt> {
+    match code {
+        CheckedCode::Plain(body) => body,
+        CheckedCode::Guards(_) => Vec::new(),
     }
 }
 

@@ -143,9 +143,11 @@ impl Checker<'_> {
     ) -> Option<StmtKind> {
         let usage = if op.is_some() { Usage::ReadWrite } else { Usage::Write };
         let place = self.changed(target, usage);
-        let hint = place.as_ref().map(|place| place.ty);
-        let operand = self.expr(value, hint);
-        let place = place?;
+        let Some(place) = place else {
+            self.check_for_unknown(value);
+            return None;
+        };
+        let operand = self.expr(value, Some(place.ty));
         let ty = Ty::Of(place.ty);
         if operand.ty.is_error() {
             return None;

@@ -78,14 +78,18 @@ impl Checker<'_> {
         if tag.is_some() {
             self.report_type(codes::BAD_TYPE, ty.span, "only unions have an initial tag");
         }
-        SubType {
-            ty: meaning,
-            init: self.bounds_of(meaning, bounds),
+        match self.bounds_of(meaning, bounds) {
+            Some(init) => SubType { ty: meaning, init },
+            None => SubType {
+                ty: Ty::Error,
+                init: Init::default(),
+            },
         }
     }
 
     /// The bounds that a declaration gives to a type without them.
-    pub(crate) fn bounds_of(&mut self, ty: Ty, written: &[ast::Bounds]) -> Init {
+    /// `None` if they do not fit.
+    pub(crate) fn bounds_of(&mut self, ty: Ty, written: &[ast::Bounds]) -> Option<Init> {
         let mut init = Init::default();
         let mut at = ty;
         for group in written {
@@ -96,7 +100,7 @@ impl Checker<'_> {
                     group.span,
                     format!("{name} is not an array type"),
                 ));
-                break;
+                return None;
             };
             if !matches!(array.bounds, ArrayBounds::Dynamic) {
                 let name = self.type_name(at);
@@ -105,7 +109,7 @@ impl Checker<'_> {
                     group.span,
                     format!("{name} has bounds already"),
                 ));
-                break;
+                return None;
             }
             if array.indices.len() != group.ranges.len() {
                 let name = self.type_name(at);
@@ -118,14 +122,14 @@ impl Checker<'_> {
                         super::generic::count(group.ranges.len(), "pair")
                     ),
                 ));
-                break;
+                return None;
             }
             let ranges = group.ranges.iter().zip(&array.indices);
             let pairs = ranges.map(|(range, &index)| self.range(range, index)).collect();
             init.bounds.push(pairs);
             at = Ty::Of(array.element);
         }
-        init
+        Some(init)
     }
 
     fn range(&mut self, range: &ast::Range, index: TypeId) -> (Expr, Expr) {
@@ -195,9 +199,24 @@ impl Checker<'_> {
                     .map(|(root, node)| self.types.add("GRAPH".to_owned(), TypeKind::Graph { root, node }))
             }
             Written::NodeName(graph) => self.make_nodename(*graph),
-            Written::Union { .. } => self.refuse_type(codes::UNIONS, ty.span, "unions are not compiled yet"),
-            Written::Bag(_) => self.refuse_type(codes::BAGS, ty.span, "bags are not compiled yet"),
-            Written::Function { .. } => {
+            Written::Union {
+                tag_type, alternatives, ..
+            } => {
+                self.named_type(tag_type);
+                for alternative in alternatives {
+                    self.sub_type(&alternative.ty);
+                }
+                self.refuse_type(codes::UNIONS, ty.span, "unions are not compiled yet")
+            }
+            Written::Bag(element) => {
+                self.plain_type(element);
+                self.refuse_type(codes::BAGS, ty.span, "bags are not compiled yet")
+            }
+            Written::Function { params, result } => {
+                let named = params.iter().map(|param| &param.ty).chain(result);
+                named.for_each(|name| {
+                    self.named_type(name);
+                });
                 self.refuse_type(codes::FUNCTION_TYPES, ty.span, "function types are not compiled yet")
             }
         };

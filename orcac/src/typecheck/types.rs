@@ -282,6 +282,11 @@ impl Types {
         }
     }
 
+    /// A nodename type whose graph was not found names itself.
+    pub(crate) fn is_broken(&self, id: TypeId) -> bool {
+        matches!(self.kind(id), TypeKind::Nodename { graph } if *graph == id)
+    }
+
     pub(crate) fn is_nodename(&self, ty: Ty) -> bool {
         match ty {
             Ty::Nil | Ty::Added(_) => true,

@@ -136,8 +136,26 @@ process OrcaMain();
 begin fork add(c, 5) on(1); end;
 "#,
         &expect![[r#"
-            main.orca:11:23: error[E0302]: `Cell` is not declared
-            main.orca:14:3: warning[W0303]: `c` is used but never assigned
+            program main
+            type t9 Cell = OBJECT o0
+            object Cell
+              x: integer
+              operation get(): integer read
+                BEGIN
+                  RETURN x
+              operation put(v: integer) write
+                BEGIN
+                  x := v
+              initialization
+                BEGIN
+                  x := 0
+            process main.add(c: SHARED Cell; n: integer)
+              BEGIN
+                c$put((c$get() + n))
+            process main.OrcaMain()
+              c: Cell
+              BEGIN
+                FORK main.add(SHARED c, 5) ON 1
         "#]],
     );
 }

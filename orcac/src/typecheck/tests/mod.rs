@@ -1,6 +1,21 @@
 //! Claims about the language, one file a feature: a program, and what the compiler makes of it or says about it.
 
+mod aggregates;
+mod arrays;
 mod basics;
+mod constants;
+mod conversions;
+mod data_modules;
+mod forks;
+mod generics;
+mod guards;
+mod imports;
+mod names;
+mod objects;
+mod parameters;
+mod standard;
+mod statements;
+mod types;
 
 use std::path::{Path, PathBuf};
 
