@@ -162,5 +162,9 @@ fn dump_code(
     let Some(program) = compile(session, input, done) else {
         return Ok(None);
     };
-    Ok(Some(codegen::dump(&program, codegen_options(session), dump)?))
+    Ok(Some(codegen::dump(
+        &program,
+        codegen_options(session),
+        dump,
+    )?))
 }

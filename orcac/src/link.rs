@@ -44,7 +44,9 @@ pub enum LinkError {
              in a source tree `cargo build --release -p orca-rts` makes it (as target/release/{RUNTIME}); \
              `./install PREFIX` installs it; `--sysroot DIR` or ORCA_SYSROOT=DIR says where it is", list(.0))]
     RuntimeMissing(Vec<PathBuf>),
-    #[error("the C compiler `{0}`, which links programs, cannot be started: {1}; install one, or name it in the variable CC")]
+    #[error(
+        "the C compiler `{0}`, which links programs, cannot be started: {1}; install one, or name it in the variable CC"
+    )]
     LinkerMissing(String, io::Error),
     #[error("the C compiler `{command}` failed with {status}\n{output}")]
     LinkerFailed {
@@ -57,14 +59,20 @@ pub enum LinkError {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    let lines: Vec<String> = paths.iter().map(|path| format!("    {}", path.display())).collect();
+    let lines: Vec<String> = paths
+        .iter()
+        .map(|path| format!("    {}", path.display()))
+        .collect();
     lines.join("\n")
 }
 
 /// Makes an executable. Gives what the linker said, which may be warnings.
 pub fn link(request: &Request) -> Result<String, LinkError> {
     let runtime = find_runtime(request.sysroot.as_deref())?;
-    let write_error = |path: &Path, error| LinkError::Write { path: path.to_owned(), error };
+    let write_error = |path: &Path, error| LinkError::Write {
+        path: path.to_owned(),
+        error,
+    };
     let temporary = Temporary::beside(&request.output);
     let object = temporary.path("o");
     let executable = temporary.path("exe");
@@ -72,10 +80,17 @@ pub fn link(request: &Request) -> Result<String, LinkError> {
 
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let mut command = Command::new(&compiler);
-    command.args(arguments(request, &object, &runtime, &executable)).stdin(Stdio::null());
-    let shown = if request.verbose { format!("{command:?}\n") } else { String::new() };
-    let output =
-        command.output().map_err(|error| LinkError::LinkerMissing(compiler.clone(), error))?;
+    command
+        .args(arguments(request, &object, &runtime, &executable))
+        .stdin(Stdio::null());
+    let shown = if request.verbose {
+        format!("{command:?}\n")
+    } else {
+        String::new()
+    };
+    let output = command
+        .output()
+        .map_err(|error| LinkError::LinkerMissing(compiler.clone(), error))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         return Err(LinkError::LinkerFailed {
@@ -84,16 +99,12 @@ pub fn link(request: &Request) -> Result<String, LinkError> {
             output: said,
         });
     }
-    fs::rename(&executable, &request.output).map_err(|error| write_error(&request.output, error))?;
+    fs::rename(&executable, &request.output)
+        .map_err(|error| write_error(&request.output, error))?;
     Ok(shown + &said)
 }
 
-fn arguments(
-    request: &Request,
-    object: &Path,
-    runtime: &Path,
-    executable: &Path,
-) -> Vec<OsString> {
+fn arguments(request: &Request, object: &Path, runtime: &Path, executable: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["-no-pie".into(), "-o".into(), executable.into()];
     if request.debug_info {
         arguments.push("-g".into());
@@ -103,7 +114,12 @@ fn arguments(
     arguments.push("-Wl,--gc-sections".into());
     arguments.push(format!("-Wl,--section-start={TEXT_SECTION}={TEXT_ADDRESS:#x}").into());
     arguments.push(object.into());
-    arguments.extend(request.foreign.iter().map(|file| file.as_os_str().to_owned()));
+    arguments.extend(
+        request
+            .foreign
+            .iter()
+            .map(|file| file.as_os_str().to_owned()),
+    );
     arguments.push(runtime.into());
     arguments.extend(SYSTEM_LIBRARIES.map(OsString::from));
     arguments
@@ -117,7 +133,9 @@ struct Temporary {
 impl Temporary {
     fn beside(output: &Path) -> Temporary {
         let name = output.file_name().unwrap_or_default().to_string_lossy();
-        Temporary { stem: output.with_file_name(format!(".{name}.{}", std::process::id())) }
+        Temporary {
+            stem: output.with_file_name(format!(".{name}.{}", std::process::id())),
+        }
     }
 
     fn path(&self, extension: &str) -> PathBuf {
@@ -139,7 +157,11 @@ impl Drop for Temporary {
 
 /// Where the run-time system is.
 pub fn find_runtime(sysroot: Option<&Path>) -> Result<PathBuf, LinkError> {
-    let candidates = candidates(sysroot, env::var_os("ORCA_SYSROOT"), env::current_exe().ok());
+    let candidates = candidates(
+        sysroot,
+        env::var_os("ORCA_SYSROOT"),
+        env::current_exe().ok(),
+    );
     match candidates.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
         None => Err(LinkError::RuntimeMissing(candidates)),
@@ -163,7 +185,11 @@ fn candidates(
         return Vec::new();
     };
     let mut candidates = vec![folder.join(RUNTIME)];
-    candidates.extend(folder.parent().map(|prefix| prefix.join("lib/orca").join(RUNTIME)));
+    candidates.extend(
+        folder
+            .parent()
+            .map(|prefix| prefix.join("lib/orca").join(RUNTIME)),
+    );
     candidates
 }
 
@@ -173,8 +199,15 @@ mod tests {
 
     fn shown(sysroot: Option<&str>, variable: Option<&str>) -> Vec<String> {
         let compiler = Some(PathBuf::from("/opt/orca/bin/orcac"));
-        let found = candidates(sysroot.map(Path::new), variable.map(OsString::from), compiler);
-        found.iter().map(|path| path.display().to_string()).collect()
+        let found = candidates(
+            sysroot.map(Path::new),
+            variable.map(OsString::from),
+            compiler,
+        );
+        found
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
     }
 
     #[test]
@@ -183,14 +216,20 @@ mod tests {
             shown(Some("/s"), Some("/v")),
             ["/s/liborca_rts.a", "/s/lib/orca/liborca_rts.a"]
         );
-        assert_eq!(shown(None, Some("/v")), ["/v/liborca_rts.a", "/v/lib/orca/liborca_rts.a"]);
+        assert_eq!(
+            shown(None, Some("/v")),
+            ["/v/liborca_rts.a", "/v/lib/orca/liborca_rts.a"]
+        );
     }
 
     #[test]
     fn without_a_sysroot_the_compiler_looks_beside_itself() {
         assert_eq!(
             shown(None, None),
-            ["/opt/orca/bin/liborca_rts.a", "/opt/orca/lib/orca/liborca_rts.a"]
+            [
+                "/opt/orca/bin/liborca_rts.a",
+                "/opt/orca/lib/orca/liborca_rts.a"
+            ]
         );
     }
 
@@ -198,7 +237,13 @@ mod tests {
     fn a_missing_runtime_says_where_it_was_looked_for_and_what_makes_it() {
         let error = find_runtime(Some(Path::new("/nowhere"))).expect_err("there is no such folder");
         let message = error.to_string();
-        assert!(message.contains("    /nowhere/lib/orca/liborca_rts.a"), "{message}");
-        assert!(message.contains("cargo build --release -p orca-rts"), "{message}");
+        assert!(
+            message.contains("    /nowhere/lib/orca/liborca_rts.a"),
+            "{message}"
+        );
+        assert!(
+            message.contains("cargo build --release -p orca-rts"),
+            "{message}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The files under `tests/mir`: programs in the text form of the mid-level representation.
 //!
-//! Every file is parsed, verified, printed and parsed again. Comments that begin with `run:` call a function, compiled at -O0 and at -O2:
+//! Every file is parsed, verified, printed and parsed again. Comments that begin with `run:` call a function, optimised and compiled at each level:
 //!
 //! ```text
 //! ; run: f1(3, -4) = -1
@@ -76,7 +76,9 @@ fn check_file(text: &str) -> Vec<String> {
         return Vec::new();
     }
     let mut failures = Vec::new();
-    for opt_level in [0, 2] {
+    for opt_level in [0, 1, 2] {
+        let mut program = program.clone();
+        orcac::opt::run(&mut program, opt_level);
         let options = Options {
             opt_level,
             debug_info: false,

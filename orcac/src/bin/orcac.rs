@@ -35,7 +35,12 @@ const STACK_SIZE: usize = 1 << 30;
 
 /// The compiler of the parallel programming language Orca.
 #[derive(Parser)]
-#[command(name = "orcac", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    name = "orcac",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
 #[command(after_help = "`orcac COMMAND --help` tells more about a command.")]
 struct Arguments {
     #[command(subcommand)]
@@ -209,7 +214,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to standard output and are fine; mistakes have status 2.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { STATUS_USAGE } else { STATUS_FINE });
+            return ExitCode::from(if error.use_stderr() {
+                STATUS_USAGE
+            } else {
+                STATUS_FINE
+            });
         }
     };
     report_panics();
@@ -236,7 +245,9 @@ fn report_panics() {
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+        let place = panic
+            .location()
+            .map(|place| format!(" ({}:{})", place.file(), place.line()));
         eprintln!(
             "orcac: internal error: {message}{}\n\
              orcac {}; this is a defect of the compiler, please report it with the program and this command:\n    {}",
@@ -261,7 +272,10 @@ fn command_line() -> String {
             format!("'{}'", word.replace('\'', "'\\''"))
         }
     };
-    std::env::args_os().map(quote).collect::<Vec<String>>().join(" ")
+    std::env::args_os()
+        .map(quote)
+        .collect::<Vec<String>>()
+        .join(" ")
 }
 
 fn execute(command: Command) -> u8 {
@@ -279,11 +293,19 @@ fn execute(command: Command) -> u8 {
 }
 
 fn build(arguments: Build) -> u8 {
-    let (foreign, files): (Vec<PathBuf>, Vec<PathBuf>) =
-        arguments.files.into_iter().partition(|file| is_foreign(file));
+    let (foreign, files): (Vec<PathBuf>, Vec<PathBuf>) = arguments
+        .files
+        .into_iter()
+        .partition(|file| is_foreign(file));
     let mut job = Job::new(&arguments.common, 2, &files);
-    let input = Input { main: arguments.main, files };
-    let inputs = [&input.main].into_iter().chain(&input.files).chain(&foreign);
+    let input = Input {
+        main: arguments.main,
+        files,
+    };
+    let inputs = [&input.main]
+        .into_iter()
+        .chain(&input.files)
+        .chain(&foreign);
     if let Some(status) = job.refuse(&input, inputs, STATUS_ERRORS) {
         return status;
     }
@@ -292,14 +314,31 @@ fn build(arguments: Build) -> u8 {
         None => PathBuf::from(input.main.file_stem().unwrap_or_default()),
     };
     if output.is_dir() {
-        job.error(&format!("{} is a folder; name the executable with -o", output.display()));
+        job.error(&format!(
+            "{} is a folder; name the executable with -o",
+            output.display()
+        ));
         return STATUS_USAGE;
     }
-    if [&input.main].into_iter().chain(&input.files).chain(&foreign).any(|file| *file == output) {
-        job.error(&format!("{} would be overwritten; choose another name with -o", output.display()));
+    if [&input.main]
+        .into_iter()
+        .chain(&input.files)
+        .chain(&foreign)
+        .any(|file| *file == output)
+    {
+        job.error(&format!(
+            "{} would be overwritten; choose another name with -o",
+            output.display()
+        ));
         return STATUS_USAGE;
     }
-    let built = orcac::build(&mut job.session, &input, foreign, output, &mut job.clock.done());
+    let built = orcac::build(
+        &mut job.session,
+        &input,
+        foreign,
+        output,
+        &mut job.clock.done(),
+    );
     job.finish(built.map(|said| {
         said.map(|said| {
             eprint!("{said}");
@@ -310,7 +349,10 @@ fn build(arguments: Build) -> u8 {
 
 fn check(arguments: Check) -> u8 {
     let mut job = Job::new(&arguments.common, 2, &arguments.files);
-    let input = Input { main: arguments.files[0].clone(), files: arguments.files[1..].to_vec() };
+    let input = Input {
+        main: arguments.files[0].clone(),
+        files: arguments.files[1..].to_vec(),
+    };
     if let Some(status) = job.refuse(&input, &arguments.files, STATUS_ERRORS) {
         return status;
     }
@@ -320,7 +362,10 @@ fn check(arguments: Check) -> u8 {
 
 fn dump(arguments: DumpArguments) -> u8 {
     let mut job = Job::new(&arguments.common, 2, &arguments.files);
-    let input = Input { main: arguments.main, files: arguments.files };
+    let input = Input {
+        main: arguments.main,
+        files: arguments.files,
+    };
     let phase = match arguments.phase {
         DumpPhase::Tokens => Phase::Tokens,
         DumpPhase::Ast => Phase::Ast,
@@ -341,7 +386,10 @@ fn dump(arguments: DumpArguments) -> u8 {
 #[cfg(any())]
 fn run(arguments: Run) -> u8 {
     let mut job = Job::new(&arguments.common, 1, &arguments.files);
-    let input = Input { main: arguments.main, files: arguments.files };
+    let input = Input {
+        main: arguments.main,
+        files: arguments.files,
+    };
     let inputs = [&input.main].into_iter().chain(&input.files);
     if let Some(status) = job.refuse(&input, inputs, STATUS_NO_INPUT) {
         return status;
@@ -377,7 +425,10 @@ fn run(arguments: Run) -> u8 {
 fn explain(code: &str) -> u8 {
     match codes::find(code) {
         Some(entry) => {
-            show(&format!("{}: {}\n\n{}\n", entry.code, entry.title, entry.explain));
+            show(&format!(
+                "{}: {}\n\n{}\n",
+                entry.code, entry.title, entry.explain
+            ));
             STATUS_FINE
         }
         None => {
@@ -388,12 +439,16 @@ fn explain(code: &str) -> u8 {
 }
 
 fn is_foreign(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| ["c", "o", "a"].iter().any(|wanted| extension == *wanted))
+    file.extension()
+        .is_some_and(|extension| ["c", "o", "a"].iter().any(|wanted| extension == *wanted))
 }
 
 fn is_orca(file: &Path) -> bool {
-    file.extension()
-        .is_some_and(|extension| ["orca", "spf", "imp"].iter().any(|wanted| extension == *wanted))
+    file.extension().is_some_and(|extension| {
+        ["orca", "spf", "imp"]
+            .iter()
+            .any(|wanted| extension == *wanted)
+    })
 }
 
 /// To standard output; a reader that has gone away is not our problem.
@@ -432,7 +487,10 @@ impl Job {
             sysroot: common.sysroot,
             other_files: files.to_vec(),
         };
-        Job { session: Session::new(options, Box::new(DiskFiles)), clock: Clock::start() }
+        Job {
+            session: Session::new(options, Box::new(DiskFiles)),
+            clock: Clock::start(),
+        }
     }
 
     /// The status with which to stop at once, if there is something that no phase could work with.
@@ -445,8 +503,14 @@ impl Job {
         let orca = [&input.main].into_iter().chain(&input.files);
         if let Some(other) = orca.into_iter().find(|file| !is_orca(file)) {
             let name = other.display();
-            let note = if other.is_file() { "" } else { " (and there is no such file)" };
-            self.error(&format!("{name} is no Orca source: expected NAME.orca, NAME.spf or NAME.imp{note}"));
+            let note = if other.is_file() {
+                ""
+            } else {
+                " (and there is no such file)"
+            };
+            self.error(&format!(
+                "{name} is no Orca source: expected NAME.orca, NAME.spf or NAME.imp{note}"
+            ));
             return Some(STATUS_USAGE);
         }
         for file in files {
@@ -454,7 +518,9 @@ impl Job {
             let problem = match opened {
                 Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
                 Ok(_) => continue,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    "there is no such file".to_owned()
+                }
                 Err(error) => error.to_string(),
             };
             self.error(&format!("cannot read {}: {problem}", file.display()));
@@ -495,7 +561,11 @@ impl Job {
         match made {
             Ok(Some(text)) => {
                 show(&text);
-                if self.session.has_errors() { STATUS_ERRORS } else { STATUS_FINE }
+                if self.session.has_errors() {
+                    STATUS_ERRORS
+                } else {
+                    STATUS_FINE
+                }
             }
             Ok(None) => STATUS_ERRORS,
             Err(error @ BuildError::Codegen(_)) => panic!("{error}"),
@@ -515,7 +585,10 @@ struct Clock {
 
 impl Clock {
     fn start() -> Clock {
-        Clock { last: Instant::now(), phases: Vec::new() }
+        Clock {
+            last: Instant::now(),
+            phases: Vec::new(),
+        }
     }
 
     fn done(&mut self) -> impl FnMut(&'static str) {

@@ -13,8 +13,8 @@ use super::memory::Regions;
 use super::{Names, clif_type, signature};
 use crate::mir::verify::reverse_postorder;
 use crate::mir::{
-    Binary, Compare, CompareReal, Function, FunctionId, Inst, Op, Site, Target, Terminator,
-    Unary, Value,
+    Binary, Compare, CompareReal, Function, FunctionId, Inst, Op, Site, Target, Terminator, Unary,
+    Value,
 };
 
 /// Fills `to` with a function's code.

@@ -768,7 +768,7 @@ fn is_real(op: Binary) -> bool {
 }
 
 /// The immediate dominator of each block that can be reached; the entry is its own.
-fn dominators(function: &Function) -> Vec<Option<usize>> {
+pub(crate) fn dominators(function: &Function) -> Vec<Option<usize>> {
     let order = reverse_postorder(function);
     let mut rank = vec![usize::MAX; function.blocks.len()];
     for (index, &block) in order.iter().enumerate() {

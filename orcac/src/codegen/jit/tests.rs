@@ -58,10 +58,16 @@ b0:
 fn compiled(opt_level: u8) -> (Program, Jit) {
     let text = PROGRAM
         .replace("process \"p\" f0 parameters\n", "process \"p\" f0\n")
-        .replace("process {\nb0(v0: i64):", "process {\n  slot s0 \"x\" size 96 align 8\nb0(v0: i64):");
+        .replace(
+            "process {\nb0(v0: i64):",
+            "process {\n  slot s0 \"x\" size 96 align 8\nb0(v0: i64):",
+        );
     let program = parse(&text).expect("the text is right");
     assert_valid(&program, "parsing");
-    let options = Options { opt_level, debug_info: false };
+    let options = Options {
+        opt_level,
+        debug_info: false,
+    };
     let jit = compile(&program, options).expect("the program is right");
     (program, jit)
 }
@@ -93,30 +99,54 @@ fn read<T>(address: *const T) -> &'static T {
 fn descriptors_say_what_the_program_says() {
     let (_, jit) = compiled(2);
     let program = read(jit.program());
-    assert_eq!((program.version, program.main, text(&program.name)), (orca_abi::VERSION, 0, "all"));
+    assert_eq!(
+        (program.version, program.main, text(&program.name)),
+        (orca_abi::VERSION, 0, "all")
+    );
     assert_eq!(program.data_size, 16);
 
-    let [p, q] = items(&program.processes) else { panic!("two processes") };
+    let [p, q] = items(&program.processes) else {
+        panic!("two processes")
+    };
     assert_eq!((text(&p.name), p.code), ("p", jit.function(FunctionId(0))));
     assert!(items(&p.parameters).is_empty());
-    let [o] = items(&q.parameters) else { panic!("one parameter") };
+    let [o] = items(&q.parameters) else {
+        panic!("one parameter")
+    };
     assert_eq!((text(&o.name), o.mode), ("o", Mode::Shared));
 
-    let [object] = items(&program.objects) else { panic!("one object type") };
+    let [object] = items(&program.objects) else {
+        panic!("one object type")
+    };
     assert_eq!(o.kind, object.kind);
     let kind = read(object.kind);
-    assert_eq!((kind.kind, kind.flags, text(&kind.name)), (Kind::Object, HAS_OBJECT, "O"));
+    assert_eq!(
+        (kind.kind, kind.flags, text(&kind.name)),
+        (Kind::Object, HAS_OBJECT, "O")
+    );
     assert!(std::ptr::eq(kind.object, object));
     let state = read(object.state);
     assert_eq!((state.kind, state.size, state.align), (Kind::Record, 8, 4));
-    let fields: Vec<_> =
-        items(&state.fields).iter().map(|field| (text(&field.name), field.offset)).collect();
+    let fields: Vec<_> = items(&state.fields)
+        .iter()
+        .map(|field| (text(&field.name), field.offset))
+        .collect();
     assert_eq!(fields, [("n", 0), ("m", 4)]);
 
-    let [module] = items(&program.data_modules) else { panic!("one data module") };
-    assert_eq!((text(&module.name), module.init), ("M", jit.function(FunctionId(0))));
-    let [variable] = items(&program.data_variables) else { panic!("one variable") };
-    assert_eq!((text(&variable.name), variable.offset, variable.module), ("M.x", 8, 0));
+    let [module] = items(&program.data_modules) else {
+        panic!("one data module")
+    };
+    assert_eq!(
+        (text(&module.name), module.init),
+        ("M", jit.function(FunctionId(0)))
+    );
+    let [variable] = items(&program.data_variables) else {
+        panic!("one variable")
+    };
+    assert_eq!(
+        (text(&variable.name), variable.offset, variable.module),
+        ("M.x", 8, 0)
+    );
 }
 
 #[test]
@@ -125,17 +155,31 @@ fn every_object_type_has_operations_on_its_whole_state_first() {
     let program = read(jit.program());
     let object = &items(&program.objects)[0];
     let routines = items(&program.routines);
-    let [reads, writes, add] = items(&object.operations) else { panic!("three operations") };
+    let [reads, writes, add] = items(&object.operations) else {
+        panic!("three operations")
+    };
     assert_eq!((text(&reads.name), reads.flags), ("READ_", HAS_READ));
     assert_eq!(reads.result, object.state);
     assert!(reads.reads.is_null() && reads.writes.is_null());
-    assert_eq!((text(&writes.name), writes.flags), ("WRITE_", HAS_WRITE | PURE_WRITE));
+    assert_eq!(
+        (text(&writes.name), writes.flags),
+        ("WRITE_", HAS_WRITE | PURE_WRITE)
+    );
     assert_eq!(items(&writes.parameters)[0].kind, object.state);
     let routine = &routines[writes.routine as usize];
-    assert_eq!((text(&routine.name), text(&routine.file)), ("operation O$WRITE_", "o.orca"));
+    assert_eq!(
+        (text(&routine.name), text(&routine.file)),
+        ("operation O$WRITE_", "o.orca")
+    );
     assert_eq!((text(&add.name), add.flags), ("add", HAS_WRITE));
-    assert_eq!((add.reads.is_null(), add.writes), (true, jit.function(FunctionId(1))));
-    let modes: Vec<Mode> = items(&add.parameters).iter().map(|parameter| parameter.mode).collect();
+    assert_eq!(
+        (add.reads.is_null(), add.writes),
+        (true, jit.function(FunctionId(1)))
+    );
+    let modes: Vec<Mode> = items(&add.parameters)
+        .iter()
+        .map(|parameter| parameter.mode)
+        .collect();
     assert_eq!(modes, [Mode::In, Mode::Out]);
 }
 
@@ -147,9 +191,14 @@ fn code_finds_type_descriptors_and_constants() {
         trapped => panic!("{trapped:?}"),
     };
     let grid = read(address(2) as *const orca_abi::types::Type);
-    assert_eq!((grid.kind, grid.dimensions, text(&grid.name)), (Kind::FixedArray, 2, "grid"));
-    let bounds: Vec<_> =
-        items(&grid.bounds).iter().map(|bound| (bound.lower, bound.count)).collect();
+    assert_eq!(
+        (grid.kind, grid.dimensions, text(&grid.name)),
+        (Kind::FixedArray, 2, "grid")
+    );
+    let bounds: Vec<_> = items(&grid.bounds)
+        .iter()
+        .map(|bound| (bound.lower, bound.count))
+        .collect();
     assert_eq!(bounds, [(0, 4), (-1, 6)]);
     assert_eq!(*read(address(3) as *const [u8; 3]), *b"abc");
 }
@@ -165,7 +214,11 @@ fn lines_of_a_function_are_sorted_and_inside_it() {
         assert!(lines.iter().all(|line| line.offset < function.size));
         // The call of line 4, the poll of line 5, the end on line 6; addresses have no code of their own.
         for line in [4, 5, 6] {
-            assert!(lines.iter().any(|found| found.line == line), "line {line}: {}", lines.len());
+            assert!(
+                lines.iter().any(|found| found.line == line),
+                "line {line}: {}",
+                lines.len()
+            );
         }
     }
 }
