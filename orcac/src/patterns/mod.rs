@@ -1,0 +1,3 @@
+//! Who reads and writes what: the class of every operation.
+
+pub mod operation;
