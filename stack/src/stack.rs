@@ -17,6 +17,7 @@
 //!
 //! Implements: [Design §6]; [Thesis §3.4], groups on FLIP.
 
+use flip_net::step;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -25,6 +26,7 @@ use flip_net::address::{EndpointId, InterfaceId, LinkAddress, NetworkId};
 use flip_net::join::{JoinConfig, JoinStats, Joiner};
 use flip_net::rng::Rng;
 use flip_net::time::Instant;
+use flip_net::walk::Walk;
 use flip_net::{FlipBox, Frame, Machine, SendOptions};
 use group::{ConfigError, Destination, Endpoint, Member, MemberIndex, Registration, Transmit};
 
@@ -89,6 +91,7 @@ pub struct Stack {
     header: Header,
     hops_max: u16,
     stats: StackStats,
+    walk: Walk,
 }
 
 impl Stack {
@@ -97,7 +100,9 @@ impl Stack {
     /// # Errors
     /// A parameter of the group that cannot work.
     pub fn new(config: Config, mut rng: Rng, now: Instant) -> Result<Stack, ConfigError> {
+        let walk = config.group.walk.clone();
         let mut flip = FlipBox::new(config.flip);
+        flip.set_walk(walk.clone());
         for link in &config.links {
             flip.attach(*link);
         }
@@ -130,6 +135,7 @@ impl Stack {
             header,
             hops_max: config.flip.hops_max,
             stats: StackStats::default(),
+            walk,
         };
         stack.pump(now);
         Ok(stack)
@@ -140,6 +146,7 @@ impl Stack {
     /// # Errors
     /// [`Refused`]; then nothing happened.
     pub fn handle_command(&mut self, now: Instant, command: Command) -> Result<Answer, Refused> {
+        step!(self.walk);
         let answer = match command {
             Command::Broadcast(payload) => {
                 let sent = self.member.send(now, self.header, payload.clone());
@@ -170,6 +177,7 @@ impl Stack {
 
     /// The next delivery. Taking it out makes room for another, which the sequencer may hear of.
     pub fn poll_delivery(&mut self, now: Instant) -> Option<Delivery> {
+        step!(self.walk);
         let delivery = self.queue.pop()?;
         if let Some(seq) = delivery.seq() {
             self.member.consumed(now, seq);
@@ -263,6 +271,7 @@ impl Stack {
     }
 
     fn take_event(&mut self, event: group::Event) {
+        step!(self.walk);
         let delivery = match event {
             group::Event::Entered {
                 me,
@@ -302,6 +311,7 @@ impl Stack {
     }
 
     fn send(&mut self, now: Instant, transmit: Transmit) {
+        step!(self.walk);
         let Transmit { from, to, message } = transmit;
         let Some(&endpoint) = self.endpoints.get(&from) else {
             self.stats.refused += 1;
@@ -333,6 +343,7 @@ impl Stack {
     }
 
     fn handle_flip_event(&mut self, now: Instant, event: flip_net::Event) {
+        step!(self.walk);
         match event {
             flip_net::Event::Fragment {
                 endpoint, fragment, ..

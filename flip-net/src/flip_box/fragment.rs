@@ -8,6 +8,7 @@
 //! Implements: [Thesis §2.4.1], fragments; facts sheet 1.7, fair queueing.
 //! Differs: a pace for all instead of credits by neighbour; AGAIN.
 
+use crate::step;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -273,6 +274,7 @@ impl FlipBox {
         repr: Repr,
         payload: &Arc<Vec<u8>>,
     ) {
+        step!(self.walk);
         if payload.len() <= self.link(network).payload_len_max() {
             return self.put(network, to, repr, payload);
         }

@@ -5,6 +5,7 @@
 //!
 //! Implements: [Thesis §2.3], Fig. 2.3; facts sheet 1.8.
 
+use crate::step;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -180,6 +181,7 @@ impl FlipBox {
         payload: Vec<u8>,
         options: SendOptions,
     ) -> Result<u32, SendError> {
+        step!(self.walk);
         let want = Want::One;
         self.begin_send(now, from, destination, payload, options, want)
     }
@@ -196,6 +198,7 @@ impl FlipBox {
         at_least: u16,
         options: SendOptions,
     ) -> Result<u32, SendError> {
+        step!(self.walk);
         self.begin_send(
             now,
             from,
@@ -433,6 +436,7 @@ impl FlipBox {
     /// Hands a fragment to endpoints here: to one of them, or to all of a multicast, those of
     /// interface `skipped` excepted.
     pub(super) fn deliver(&mut self, skipped: Option<InterfaceId>, fragment: Fragment) {
+        step!(self.walk);
         let endpoints = self.host.endpoints_of(fragment.destination).iter();
         let mut targets: VecDeque<(InterfaceId, EndpointId)> = endpoints
             .map(|&id| (self.host.endpoints[&id].interface, id))

@@ -31,6 +31,7 @@ mod routes;
 mod stats;
 mod switch;
 
+use crate::step;
 use std::collections::VecDeque;
 
 pub use interface::{SendError, SendOptions};
@@ -41,6 +42,7 @@ use crate::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkI
 use crate::config::{Config, Rules};
 use crate::link::Link;
 use crate::time::{Duration, Instant};
+use crate::walk::Walk;
 use crate::wire::{Packet, Repr};
 use crate::{Frame, Machine};
 pub use fragment::PARTS_MAX;
@@ -141,6 +143,7 @@ pub struct FlipBox {
     transmits: VecDeque<Frame>,
     events: VecDeque<Event>,
     stats: Stats,
+    walk: Walk,
 }
 
 impl FlipBox {
@@ -164,7 +167,13 @@ impl FlipBox {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            walk: Walk::default(),
         }
+    }
+
+    /// Who hears which functions a message passes.
+    pub fn set_walk(&mut self, walk: Walk) {
+        self.walk = walk;
     }
 
     /// Attaches a network.
@@ -286,6 +295,7 @@ impl FlipBox {
 
 impl Machine for FlipBox {
     fn handle_frame(&mut self, now: Instant, network: NetworkId, from: LinkAddress, frame: &[u8]) {
+        step!(self.walk);
         self.tick(now);
         if !self.is_on(network) {
             return self.stats.drop(Drop::NetworkOff);

@@ -12,6 +12,7 @@ use super::routes::{Found, Location};
 use super::{Drop, FlipBox, Fragment, Undelivered};
 use crate::address::{FlipAddress, LinkAddress, NetworkId};
 use crate::config::Rules;
+use crate::step;
 use crate::wire::{Kind, Repr};
 
 /// Where a packet came from.
@@ -170,6 +171,7 @@ impl FlipBox {
     }
 
     fn on_uni_data(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
+        step!(self.walk);
         if repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);
         }
@@ -202,6 +204,7 @@ impl FlipBox {
     }
 
     fn on_multi_data(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
+        step!(self.walk);
         if self.host.is_local(repr.source) {
             return self.stats.drop(Drop::Own);
         }

@@ -799,6 +799,7 @@ impl<'p> Machine<'p> {
                 }
                 0
             }
+            Entry::Strategy => 0,
             Entry::MathSqrt => f64::from_bits(a[0]).sqrt().to_bits(),
             other => panic!("{other:?} is not simulated"),
         };

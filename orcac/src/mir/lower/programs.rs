@@ -121,8 +121,8 @@ fn a_shortreal_is_rounded_where_it_is_stored() {
     check(
         "s: shortreal; x: real;",
         "s := 0.1; x := s; IF x = 0.1 THEN Write('=') ELSE Write('/') FI;
-         x := 0.5; s := x; Write(s);",
-        "/0.5",
+         x := 0.5; s := x; Write(s); s := 0.1; IF s = 0.1 THEN Write('='); FI;",
+        "/0.5=",
     );
 }
 
@@ -709,4 +709,19 @@ MODULE IMPLEMENTATION main; IMPORT b; PROCESS OrcaMain(); a: b; BEGIN Write(a$as
     };
     assert!(calls_read("b$ask.writes.unshared"));
     assert!(!calls_read("b$ask.writes"));
+}
+
+#[test]
+fn processors_that_do_not_exist_are_errors() {
+    let declarations =
+        "IMPORT acc; PROCESS w(); BEGIN Write(\"w\"); END; PROCESS OrcaMain(); a: acc; n: integer;";
+    let main = |body| module(ACC, declarations, body);
+    check_file(
+        &main("Strategy(a, 1, 7); Strategy(a, 0, 0); FORK w() ON(n);"),
+        "w",
+    );
+    let ended = execute(&main("n := 1;\nStrategy(a, 0, n);"));
+    assert_eq!(ended.trap, Some((Trap::IllegalCpu, 101)));
+    let ended = execute(&main("n := -1;\nFORK w() ON(n);"));
+    assert_eq!(ended.trap, Some((Trap::IllegalCpu, 101)));
 }

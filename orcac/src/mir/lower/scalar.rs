@@ -25,7 +25,10 @@ impl<'a> Body<'_, 'a> {
                 let ty = self.word(expr.ty);
                 self.b.int(ty, *number)
             }
-            ExprKind::Real(number) => self.b.real(*number),
+            ExprKind::Real(number) => match self.memory_word(expr.ty) {
+                Ty::F32 => self.b.real(f64::from(*number as f32)),
+                _ => self.b.real(*number),
+            },
             ExprKind::Nil => self.b.int(Ty::I64, 0),
             ExprKind::Place(place) => {
                 let target = self.locate(place).target;

@@ -15,7 +15,9 @@ use super::visit;
 use crate::hir::{BinaryOp, Expr, LocalId, LogicalOp, Place, Stmt, StmtKind};
 use crate::mir::build::Address;
 use crate::mir::layout::Shape;
-use crate::mir::{Block, Compare, Context, Op, Region, Terminator, Ty, Value};
+use crate::mir::{
+    Binary, Block, Compare, Context, ControlField, Op, Region, Terminator, Ty, Value,
+};
 use crate::source::Span;
 
 /// The labels of a CASE branch, each a range, and its statements.
@@ -264,7 +266,7 @@ impl<'a> Body<'_, 'a> {
             let inside = if low == high {
                 self.b.compare(Compare::Equal, value, first)
             } else {
-                let distance = self.b.binary(crate::mir::Binary::Subtract, value, first);
+                let distance = self.b.binary(Binary::Subtract, value, first);
                 let width = self.b.int(Ty::I64, high.wrapping_sub(low));
                 self.b.compare(Compare::BelowEqual, distance, width)
             };
@@ -349,7 +351,7 @@ impl<'a> Body<'_, 'a> {
             self.poll();
             let more = self.b.compare(Compare::Less, counter, last);
             let one = self.b.int(Ty::I64, 1);
-            let next = self.b.binary(crate::mir::Binary::Add, counter, one);
+            let next = self.b.binary(Binary::Add, counter, one);
             self.b.branch_with(more, head, vec![next], exit, Vec::new());
         }
         self.homes[variable.index()] = Home::Unset;
@@ -391,7 +393,7 @@ impl<'a> Body<'_, 'a> {
             self.at(set.span);
             self.poll();
             let one = self.b.int(Ty::I32, 1);
-            let next = self.b.binary(crate::mir::Binary::Add, index, one);
+            let next = self.b.binary(Binary::Add, index, one);
             let more = self.b.compare(Compare::Less, next, size);
             self.b.branch_with(more, head, vec![next], exit, Vec::new());
         }
@@ -436,8 +438,18 @@ impl<'a> Body<'_, 'a> {
         }
         let cell = self.cell(object);
         let replicate = self.wide(replicate);
-        let replicate = self.b.resize(replicate, Ty::I32, true);
         let cpu = self.wide(cpu);
+        self.at(span);
+        let zero = self.b.int(Ty::I64, 0);
+        let single = self.b.compare(Compare::Equal, replicate, zero);
+        let all = self.b.value_of(Ty::I32, Op::Control(ControlField::Ncpus));
+        let all = self.b.resize(all, Ty::I64, true);
+        let outside = self.b.compare(Compare::AboveEqual, cpu, all);
+        let illegal = self.b.binary(Binary::And, single, outside);
+        self.check(illegal, Trap::IllegalCpu, span);
+        let one = self.b.int(Ty::I32, 1);
+        let none = self.b.int(Ty::I32, 0);
+        let replicate = self.b.select(single, none, one);
         let cpu = self.b.resize(cpu, Ty::I32, true);
         self.at(span);
         let site = self.site(span);
