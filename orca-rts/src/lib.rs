@@ -11,7 +11,6 @@
 //! The order in which to drain: after each call into a kernel or worker, take its commands and jobs until there are none.
 
 mod builtin;
-pub mod control_channel;
 mod doorbell;
 mod driver;
 mod entry;

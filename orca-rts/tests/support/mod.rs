@@ -405,7 +405,7 @@ impl Cpu {
     }
 
     pub fn new_object(self, object: &'static Object) -> *mut u8 {
-        self.call(Entry::ObjectNew, &[address(object), 1]) as *mut u8
+        self.call(Entry::ObjectNew, &[object.kind as u64, 1]) as *mut u8
     }
 
     /// Invokes an operation, as compiled code does for an object that may be shared.
