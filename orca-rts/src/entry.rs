@@ -9,12 +9,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use orca_abi::control::Control;
-use orca_abi::descriptor::Object;
 use orca_abi::symbols::ENTRY_COUNT;
 use orca_abi::types::Type;
 
 use crate::builtin::local::{INTERNAL_ERROR, Local};
-use crate::value::describe::{object_at, type_at};
+use crate::value::describe::type_at;
 use crate::value::place::Place;
 
 /// What a panic said.
@@ -52,11 +51,6 @@ pub(crate) fn place(address: u64) -> Place {
 /// A type that compiled code passed.
 pub(crate) fn kind(address: u64) -> &'static Type {
     type_at(address as *const Type)
-}
-
-/// An object type that compiled code passed.
-pub(crate) fn object_type(address: u64) -> &'static Object {
-    object_at(address as *const Object)
 }
 
 /// Declares leaf entries: the first parameter becomes the processor's local state.

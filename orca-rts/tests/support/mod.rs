@@ -301,7 +301,9 @@ pub fn run_over_devices(
         .map(|(device, number)| {
             let config = stack::Config::new(vec![device.link()], port, number == 0);
             let driver = stack::driver::DriverConfig::default();
-            let rng = stack::flip_net::rng::Rng::new(u64::from(std::process::id()) << 16 | u64::from(number));
+            let rng = stack::flip_net::rng::Rng::new(
+                u64::from(std::process::id()) << 16 | u64::from(number),
+            );
             OverGroup::start(config, vec![device], driver, number, count, rng).expect("a group")
         })
         .collect();
@@ -405,7 +407,7 @@ impl Cpu {
     }
 
     pub fn new_object(self, object: &'static Object) -> *mut u8 {
-        self.call(Entry::ObjectNew, &[address(object), 1]) as *mut u8
+        self.call(Entry::ObjectNew, &[object.kind as u64, 1]) as *mut u8
     }
 
     /// Invokes an operation, as compiled code does for an object that may be shared.
