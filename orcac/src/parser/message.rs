@@ -6,9 +6,9 @@ use crate::session::Session;
 use crate::source::Span;
 use crate::symbol::Symbol;
 
-use super::repair::{
-    Failure, Kind, NAME, Placed, Source, bar_before_arrow, meant, opened, statement_start,
-};
+use super::around::{bar_before_arrow, opened, statement_start};
+use super::edits::{Kind, meant};
+use super::repair::{Failure, NAME, Placed, Source};
 
 /// Names are cut to this many characters in messages.
 const SHOWN_LEN_MAX: usize = 24;
@@ -48,9 +48,11 @@ impl Teller<'_> {
         let found = self.found();
         let here = self.here();
         match kind {
-            Kind::Missing(Tok::Star) | Kind::Garbled | Kind::Extra | Kind::MissingPart => {
-                self.unexpected(kind)
-            }
+            Kind::Missing(Tok::Star)
+            | Kind::GuardAsStatement
+            | Kind::Garbled
+            | Kind::Extra
+            | Kind::MissingPart => self.unexpected(kind),
             Kind::Missing(tok) => {
                 let message = format!("expected {}, found {found}", self.show(tok));
                 let mut diagnostic = self
