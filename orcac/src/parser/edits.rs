@@ -42,6 +42,8 @@ pub(super) enum Kind {
     SecondRelation,
     /// A sign behind an operator.
     Sign,
+    /// `VAR` before a declaration.
+    VarKeyword,
     /// A guard among statements.
     GuardAsStatement,
     /// The token has no business here.
@@ -68,6 +70,7 @@ impl Kind {
             | Kind::Misspelt(_)
             | Kind::Sign
             | Kind::SecondRelation => 2,
+            Kind::VarKeyword => 2,
             Kind::Unclosed | Kind::KeywordAsName => 1,
             _ => 0,
         }
@@ -92,11 +95,20 @@ pub(super) fn candidates(
     failure: &Failure,
 ) -> Vec<Edit> {
     let found = tokens.get(failure.index).map(|token| token.tok);
+    let after_var_keyword = matches!(found, Some(Tok::Ident(_)))
+        && failure
+            .index
+            .checked_sub(1)
+            .is_some_and(|i| match tokens[i].tok {
+                Tok::Ident(name) => interner.name(name).eq_ignore_ascii_case("VAR"),
+                _ => false,
+            });
     let mut candidates = Candidates {
         tokens,
         failure,
         k: failure.index,
         found,
+        after_var_keyword,
         list: Vec::new(),
     };
     candidates.misspelt(interner, case);
@@ -114,6 +126,8 @@ struct Candidates<'a> {
     /// The index of the mistake.
     k: usize,
     found: Option<Tok>,
+    /// Two names in a row where declarations stand, the first of them `VAR`.
+    after_var_keyword: bool,
     list: Vec<Edit>,
 }
 
@@ -179,6 +193,9 @@ impl Candidates<'_> {
         if found == Tok::Assign && bracket == Some(Tok::RBrack) && self.expects(Tok::RBrack) {
             self.insert(Kind::Missing(Tok::RBrack), &[Tok::RBrack]);
         }
+        if self.after_var_keyword {
+            self.add(Kind::VarKeyword, k - 1..k, &[]);
+        }
         if let Some((start, tok)) = missing_start(tokens, k) {
             self.add(Kind::MissingStart(tok), start..start, &[tok]);
         }
@@ -212,6 +229,17 @@ impl Candidates<'_> {
                 let with_semi: Vec<Tok> = [Tok::Semi].into_iter().chain(closers).collect();
                 self.insert(Kind::Unclosed, &with_semi);
             }
+        }
+        // `END IF`, `END WHILE`: two words for one.
+        let next = self.tokens.get(self.k + 1).map(|token| token.tok);
+        let meant = match next {
+            Some(Tok::If) => Some(Tok::Fi),
+            Some(Tok::While | Tok::For | Tok::Do) => Some(Tok::Od),
+            Some(Tok::Case) => Some(Tok::Esac),
+            _ => None,
+        };
+        if let (Some(Tok::End), Some(tok)) = (self.found, meant.filter(|&tok| self.expects(tok))) {
+            self.add(Kind::Instead(tok), self.k..self.k + 2, &[tok]);
         }
         for tok in [Tok::Fi, Tok::Od, Tok::Esac, Tok::End] {
             if self.expects(tok) && self.found.is_some_and(is_closer) {

@@ -98,6 +98,14 @@ impl Teller<'_> {
                 let span = Span::new(self.source.file, before.start, before.end);
                 self.diagnostic(codes::MISSING_TOKEN, span, message)
             }
+            Kind::VarKeyword => {
+                let before = self.tokens[self.failure.index - 1];
+                let span = Span::new(self.source.file, before.start, before.end);
+                let word = self.describe(before);
+                let message = format!("{word} is no keyword: variables are declared without one");
+                self.diagnostic(codes::UNEXPECTED_TOKEN, span, message)
+                    .with_help("write `name: type;`")
+            }
             Kind::Unclosed => self.unclosed(),
             Kind::Instead(tok) => self.instead(tok),
             Kind::Misspelt(tok) => self.misspelt(tok),
@@ -292,7 +300,9 @@ impl Teller<'_> {
             Tok::LBrack,
             Tok::LBrace,
         ];
+        let after_type = failure.expects(Tok::Semi) && failure.expects(Tok::LBrack) && !operators;
         let skip = |tok: Tok| match tok {
+            Tok::LParen | Tok::LBrack if after_type && !failure.expects(Tok::Assign) => true,
             Tok::LParen => expression || types || operators,
             Tok::LBrack | Tok::LBrace => operators || expression,
             Tok::Eq | Tok::In | Tok::Comma => operators,
@@ -550,6 +560,13 @@ impl Teller<'_> {
                     "variables are declared before `{}`; an aggregate is written `T:{{...}}`",
                     spell("BEGIN")
                 ))
+            }
+            (_, Some(Tok::Assign | Tok::Eq))
+                if self.failure.expects(Tok::Semi)
+                    && self.failure.expects(Tok::LBrack)
+                    && !self.failure.expects(Tok::Star) =>
+            {
+                diagnostic.with_note("a variable has no initial value in its declaration")
             }
             (Some(Tok::RParen), Some(Tok::Dot | Tok::LBrack)) => {
                 diagnostic.with_note("nothing can be selected from a result or parenthesis")

@@ -41,7 +41,7 @@ pub(super) struct Budget {
 
 impl Default for Budget {
     fn default() -> Budget {
-        Budget { tokens: 2_000_000 }
+        Budget { tokens: 10_000_000 }
     }
 }
 
