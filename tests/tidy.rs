@@ -36,6 +36,8 @@ const UNSAFE_PLACES: &[&str] = &[
     "orca-rts/src/process/switch.rs",
     "orca-rts/src/process/signal.rs",
     "orcac/src/codegen/jit.rs",
+    "orcac/src/codegen/jit/",
+    "orcac/src/run.rs",
     "flip-net/src/driver/",
     "stack/src/driver/wake.rs",
 ];

@@ -2,7 +2,10 @@
 //!
 //! [`run_processor`] drives one worker over a transport on the calling thread until the program is over. [`run`] makes a whole program
 //! of it: alone, or as N threads that share an ordered queue.
-#![allow(clippy::disallowed_methods, reason = "the one place that reads clocks and starts threads")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the one place that reads clocks and starts threads"
+)]
 
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -234,7 +237,9 @@ pub fn run_processor(
     options: &Options,
     transport: &mut dyn Transport,
 ) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(|| drive(program, number, count, options, transport))) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        drive(program, number, count, options, transport)
+    })) {
         Ok(outcome) => outcome,
         Err(payload) => Outcome::internal(program, &panic_text(&*payload)),
     }
@@ -314,7 +319,10 @@ impl Driver<'_> {
         worker.has_competition()
             || !worker.kernel.ready.is_empty()
                 && (self.jobs.deadline().is_some()
-                    || self.processor.local.with(|state| state.output.deadline_us().is_some()))
+                    || self
+                        .processor
+                        .local
+                        .with(|state| state.output.deadline_us().is_some()))
     }
 
     /// Takes everything that has come.
@@ -360,7 +368,11 @@ impl Driver<'_> {
         if worker.is_unoccupied() && worker.kernel.should_report_idle() {
             let since = *self.idle_since.get_or_insert(now);
             // Alone, nobody else can change anything.
-            let delay = if worker.kernel.ncpus == 1 { Duration::ZERO } else { IDLE_DELAY };
+            let delay = if worker.kernel.ncpus == 1 {
+                Duration::ZERO
+            } else {
+                IDLE_DELAY
+            };
             if since + delay <= now {
                 worker.kernel.report_idle();
                 return;

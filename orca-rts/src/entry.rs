@@ -9,12 +9,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use orca_abi::control::Control;
-use orca_abi::descriptor::Object;
 use orca_abi::symbols::ENTRY_COUNT;
 use orca_abi::types::Type;
 
 use crate::builtin::local::{INTERNAL_ERROR, Local};
-use crate::value::describe::{object_at, type_at};
+use crate::value::describe::type_at;
 use crate::value::place::Place;
 
 /// What a panic said.
@@ -54,11 +53,6 @@ pub(crate) fn kind(address: u64) -> &'static Type {
     type_at(address as *const Type)
 }
 
-/// An object type that compiled code passed.
-pub(crate) fn object_type(address: u64) -> &'static Object {
-    object_at(address as *const Object)
-}
-
 /// Declares leaf entries: the first parameter becomes the processor's local state.
 macro_rules! leaves {
     ($($name:ident($local:ident $(, $argument:ident: $word:ty)*) $(-> $result:ty)? $body:block)*) => {
@@ -84,13 +78,27 @@ mod all {
 
 /// The machine type of a word as Rust sees it. A byte comes as a word of which only the low byte counts.
 macro_rules! word {
-    (I8) => { u64 };
-    (I16) => { u64 };
-    (I32) => { i32 };
-    (I64) => { i64 };
-    (F32) => { f32 };
-    (F64) => { f64 };
-    (Pointer) => { u64 };
+    (I8) => {
+        u64
+    };
+    (I16) => {
+        u64
+    };
+    (I32) => {
+        i32
+    };
+    (I64) => {
+        i64
+    };
+    (F32) => {
+        f32
+    };
+    (F64) => {
+        f64
+    };
+    (Pointer) => {
+        u64
+    };
 }
 
 macro_rules! stub {

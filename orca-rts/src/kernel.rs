@@ -442,8 +442,11 @@ impl Kernel {
         }
         let modules = entries(&self.program.get().data_modules);
         let first = known.values().next().expect("there are processors");
-        let differing = (0..modules.len())
-            .find(|&index| known.values().any(|hashes| hashes.get(index) != first.get(index)));
+        let differing = (0..modules.len()).find(|&index| {
+            known
+                .values()
+                .any(|hashes| hashes.get(index) != first.get(index))
+        });
         match differing {
             None => self.begin_program(),
             Some(index) => {
@@ -468,7 +471,12 @@ impl Kernel {
         let process = self.process_type(main);
         match crate::object::arguments::OwnedArguments::of_process(self.heap, process) {
             Ok(arguments) => {
-                self.spawn(Role::Process(main), process.code, Some(arguments), Vec::new());
+                self.spawn(
+                    Role::Process(main),
+                    process.code,
+                    Some(arguments),
+                    Vec::new(),
+                );
             }
             Err(error) => self.on_out_of_memory(error),
         }
@@ -599,7 +607,8 @@ impl Kernel {
         let site = self.locate(fault);
         let overflow = fault.signal == libc::SIGSEGV || fault.signal == libc::SIGBUS;
         if overflow
-            && (self.stacks.is_guard(fault.address) || self.machine.is_operation_guard(fault.address))
+            && (self.stacks.is_guard(fault.address)
+                || self.machine.is_operation_guard(fault.address))
         {
             return Failure::trap(self.program, cpu, Trap::StackOverflow.code(), site, None);
         }
@@ -617,10 +626,13 @@ impl Kernel {
         if let Some(site) = self.program.place_of(fault.pc) {
             return Some(site);
         }
-        let (from, to) = self.machine.operation_stack_from(fault.sp).unwrap_or_else(|| {
-            let top = self.stacks.top_of(fault.sp);
-            (fault.sp.max(self.stacks.bottom_of(fault.sp)), top)
-        });
+        let (from, to) = self
+            .machine
+            .operation_stack_from(fault.sp)
+            .unwrap_or_else(|| {
+                let top = self.stacks.top_of(fault.sp);
+                (fault.sp.max(self.stacks.bottom_of(fault.sp)), top)
+            });
         // A return address lies within a few frames.
         let words = ((to - from) / 8).min(512);
         let stack = crate::entry::place(from.next_multiple_of(8));
@@ -639,8 +651,8 @@ fn describe_deadlock(program: ProgramRef, reports: &BTreeMap<u32, IdleReport>) -
         for waiting in &report.waiting {
             told += 1;
             let object = entries(&program.get().objects).get(waiting.object_type as usize);
-            let operation =
-                object.and_then(|object| entries(&object.operations).get(waiting.operation as usize));
+            let operation = object
+                .and_then(|object| entries(&object.operations).get(waiting.operation as usize));
             let names = match (object, operation) {
                 (Some(object), Some(operation)) => {
                     format!("{}${}", text(&object.name), text(&operation.name))
@@ -652,13 +664,21 @@ fn describe_deadlock(program: ProgramRef, reports: &BTreeMap<u32, IdleReport>) -
             let site = program.site(waiting.site);
             let what = format!("process {process} waits for operation {names}");
             if lines.is_empty() {
-                lines.push(located(program, *cpu as i32, site, &format!("deadlock: {what}")));
+                lines.push(located(
+                    program,
+                    *cpu as i32,
+                    site,
+                    &format!("deadlock: {what}"),
+                ));
             } else {
                 lines.push(format!("  on CPU {cpu}{}: {what}", place(program, site)));
             }
         }
     }
-    let all: u64 = reports.values().map(|report| u64::from(report.waiting_count)).sum();
+    let all: u64 = reports
+        .values()
+        .map(|report| u64::from(report.waiting_count))
+        .sum();
     if lines.is_empty() {
         lines.push("Run-time error: deadlock".to_owned());
     }

@@ -10,22 +10,22 @@
 //!
 //! The order in which to drain: after each call into a kernel or worker, take its commands and jobs until there are none.
 
-mod heap;
-mod value;
-mod marshal;
-mod format;
-mod message;
-mod trap;
-mod entry;
 mod builtin;
-mod process;
+mod doorbell;
+mod driver;
+mod entry;
+mod format;
+mod heap;
+mod kernel;
+mod marshal;
+mod message;
 mod object;
 mod placement;
-mod kernel;
-mod doorbell;
-mod transport;
-mod driver;
+mod process;
 mod start;
+mod transport;
+mod trap;
+mod value;
 
 pub mod control_channel;
 

@@ -319,9 +319,13 @@ mod tests {
                 forker: 0,
                 arguments: b"",
             },
-            Message::Exit { objects: vec![1, 2] },
+            Message::Exit {
+                objects: vec![1, 2],
+            },
             Message::Release { objects: vec![] },
-            Message::DataHash { hashes: vec![u64::MAX, 0] },
+            Message::DataHash {
+                hashes: vec![u64::MAX, 0],
+            },
             Message::Idle(IdleReport {
                 sent: 1,
                 received: 2,

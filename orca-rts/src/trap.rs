@@ -108,7 +108,10 @@ impl Failure {
 
 /// `Run-time error on CPU 2, file "worker.imp", line 31, in operation JobBag$take: TEXT`, as far as the place is known.
 pub(crate) fn located(program: ProgramRef, cpu: i32, site: Option<Site>, what: &str) -> String {
-    format!("Run-time error on CPU {cpu}{}: {what}", place(program, site))
+    format!(
+        "Run-time error on CPU {cpu}{}: {what}",
+        place(program, site)
+    )
 }
 
 /// `, file "worker.imp", line 31, in operation JobBag$take`

@@ -26,6 +26,8 @@ pub mod opt;
 
 pub mod codegen;
 pub mod link;
+#[cfg(feature = "run")]
+pub mod run;
 
 use std::path::PathBuf;
 

@@ -101,9 +101,15 @@ mod tests {
         assert_eq!(input.ask(Question::Eof), Some(Answer::Byte(0)));
         assert_eq!(input.ask(Question::Eoln), Some(Answer::Byte(0)));
         let character = Question::Item(Wanted::Character);
-        assert_eq!(input.ask(character), Some(Answer::Item(Found::Character(b'x'))));
+        assert_eq!(
+            input.ask(character),
+            Some(Answer::Item(Found::Character(b'x')))
+        );
         assert_eq!(input.ask(Question::Eoln), Some(Answer::Byte(1)));
-        assert_eq!(input.ask(character), Some(Answer::Item(Found::Character(b'\n'))));
+        assert_eq!(
+            input.ask(character),
+            Some(Answer::Item(Found::Character(b'\n')))
+        );
         assert_eq!(input.ask(Question::Eof), None);
         input.feed(b"");
         assert_eq!(input.ask(Question::Eof), Some(Answer::Byte(1)));

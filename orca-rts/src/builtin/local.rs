@@ -2,7 +2,10 @@
 //!
 //! Leaf entries run while the worker has handed the processor to compiled code, deep below it on the same stack. So
 //! the worker and they reach this state through the same handle, and each only for the length of a closure in which no compiled code runs.
-#![allow(unsafe_code, reason = "reaches the state of a processor from its control block")]
+#![allow(
+    unsafe_code,
+    reason = "reaches the state of a processor from its control block"
+)]
 
 use std::time::Instant;
 

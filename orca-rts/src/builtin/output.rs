@@ -143,7 +143,10 @@ impl Output {
 
     /// Shows what has waited long enough.
     pub(crate) fn handle_time(&mut self, now_us: u64) {
-        if self.deadline_us().is_some_and(|deadline| deadline <= now_us) {
+        if self
+            .deadline_us()
+            .is_some_and(|deadline| deadline <= now_us)
+        {
             self.show_all();
         }
     }

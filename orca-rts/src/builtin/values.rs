@@ -5,8 +5,9 @@ use orca_abi::trap::Trap;
 use orca_abi::value::{Dimension, Nodename};
 
 use super::local::Local;
-use crate::entry::{kind, leaves, object_type, place};
+use crate::entry::{kind, leaves, place};
 use crate::heap::OutOfMemory;
+use crate::value::describe::Describe;
 use crate::value::{array, compare, copy, free, graph, move_value, object, set};
 
 leaves! {
@@ -32,8 +33,8 @@ leaves! {
         let result = array::set_string(local.heap(), place(destination), bytes);
         local.check(result, site as u32);
     }
-    ObjectNew(local, descriptor: u64, site: i32) -> u64 {
-        match object::make(local.heap(), object_type(descriptor)) {
+    ObjectNew(local, type_: u64, site: i32) -> u64 {
+        match object::make(local.heap(), kind(type_).object_type()) {
             Ok(cell) => cell.address(),
             Err(OutOfMemory) => {
                 local.raise(Trap::OutOfMemory, site as u32);
@@ -140,7 +141,10 @@ fn new_array(local: Local, type_: u64, destination: u64, bounds: u64) -> Result<
         let count = if upper < lower {
             0
         } else {
-            upper.checked_sub(lower).and_then(|span| span.checked_add(1)).ok_or(OutOfMemory)?
+            upper
+                .checked_sub(lower)
+                .and_then(|span| span.checked_add(1))
+                .ok_or(OutOfMemory)?
         };
         dimensions.push(Dimension {
             lower: lower as i32,

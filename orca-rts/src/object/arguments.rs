@@ -82,12 +82,19 @@ impl OwnedArguments {
     }
 
     /// Zeroed arguments of a process.
-    pub(crate) fn of_process(heap: Heap, process: &'static Process) -> Result<OwnedArguments, OutOfMemory> {
+    pub(crate) fn of_process(
+        heap: Heap,
+        process: &'static Process,
+    ) -> Result<OwnedArguments, OutOfMemory> {
         OwnedArguments::new(heap, entries(&process.parameters), None)
     }
 
     /// Decodes an IN argument into its place.
-    pub(crate) fn decode_in(&self, index: usize, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    pub(crate) fn decode_in(
+        &self,
+        index: usize,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), DecodeError> {
         let kind = type_at(self.parameters[index].kind);
         if kind.kind == Kind::Object {
             let cell = object::make(self.heap, kind.object_type())?;

@@ -83,7 +83,9 @@ impl Kernel {
     fn run_alternatives(&mut self, code: *const u8, call: Call) -> Result<bool, Failure> {
         let muted = call.invoker != self.me;
         self.local.with(|state| state.muted = muted);
-        let left = self.machine.call(code, object::state(call.cell), call.table, call.invoker);
+        let left = self
+            .machine
+            .call(code, object::state(call.cell), call.table, call.invoker);
         self.local.with(|state| state.muted = false);
         let cpu = call.invoker as i32;
         match left {

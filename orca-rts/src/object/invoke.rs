@@ -116,7 +116,10 @@ impl Kernel {
     /// `Entry::AssignShared`.
     pub(crate) fn on_assign(&mut self, process: ProcessId, request: &Request) {
         let [kind, destination, source, site, _] = request.integers;
-        let (destination, source) = (crate::entry::place(destination), crate::entry::place(source));
+        let (destination, source) = (
+            crate::entry::place(destination),
+            crate::entry::place(source),
+        );
         let mut assignments = Vec::new();
         let result = self.assign(
             crate::entry::kind(kind),

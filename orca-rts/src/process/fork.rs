@@ -175,7 +175,10 @@ impl Kernel {
     }
 
     /// Shares the objects of a fork, and makes the arguments if the process starts here.
-    #[expect(clippy::type_complexity, reason = "arguments and holds belong together")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "arguments and holds belong together"
+    )]
     fn take_fork(
         &mut self,
         fork: &DeliveredFork<'_>,
@@ -211,15 +214,25 @@ impl Kernel {
             if count > reader.rest().len() as u64 / 5 {
                 return Err(DecodeError::Short);
             }
-            let element = if kind.kind == Kind::Object { kind } else { kind.element_type() };
-            let forkers_cells = forkers_table
-                .map(|table| cells_of(kind, table.element(index as u64, 8).follow()));
+            let element = if kind.kind == Kind::Object {
+                kind
+            } else {
+                kind.element_type()
+            };
+            let forkers_cells =
+                forkers_table.map(|table| cells_of(kind, table.element(index as u64, 8).follow()));
             let mut cells = Vec::with_capacity(count as usize);
             for i in 0..count as usize {
-                let forkers_cell = forkers_cells.as_ref().and_then(|cells| cells.get(i).copied());
+                let forkers_cell = forkers_cells
+                    .as_ref()
+                    .and_then(|cells| cells.get(i).copied());
                 let id = self.take_reference(element, &mut reader, forkers_cell, &mut new)?;
                 holds.push(id);
-                cells.push(self.objects.get(id).map_or(Place::NULL, |shared| shared.cell));
+                cells.push(
+                    self.objects
+                        .get(id)
+                        .map_or(Place::NULL, |shared| shared.cell),
+                );
             }
             if let Some(arguments) = &arguments {
                 let dimensions: &[Dimension] = &dimensions;
@@ -239,7 +252,9 @@ impl Kernel {
     ) -> Result<ObjectId, DecodeError> {
         let id = match reader.u8()? {
             KNOWN => ObjectId(reader.u32()?),
-            SAME => *new.get(reader.u32()? as usize).ok_or(DecodeError::Malformed)?,
+            SAME => *new
+                .get(reader.u32()? as usize)
+                .ok_or(DecodeError::Malformed)?,
             NEW => {
                 let length = reader.u32()?;
                 let mut state = Reader::new(reader.take(u64::from(length))?);

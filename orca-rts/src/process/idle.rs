@@ -62,7 +62,11 @@ impl Idle {
         }
         self.reports.insert(from, report);
         let balanced = self.reports.values().map(|report| report.sent).sum::<u64>()
-            == self.reports.values().map(|report| report.received).sum::<u64>();
+            == self
+                .reports
+                .values()
+                .map(|report| report.received)
+                .sum::<u64>();
         (self.reports.len() == self.processors as usize && balanced).then_some(&self.reports)
     }
 }

@@ -75,7 +75,9 @@ mod tests {
     fn order(seed: Option<u64>) -> Vec<u32> {
         let mut schedule = Schedule::new(seed);
         (0..20).for_each(|id| schedule.push_back(ProcessId(id)));
-        std::iter::from_fn(|| schedule.next()).map(|id| id.0).collect()
+        std::iter::from_fn(|| schedule.next())
+            .map(|id| id.0)
+            .collect()
     }
 
     #[test]

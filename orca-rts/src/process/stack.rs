@@ -114,7 +114,11 @@ impl Stacks {
 pub(crate) fn protect(start: u64, bytes: u64) -> bool {
     // SAFETY: the range lies in the arena and holds nothing.
     unsafe {
-        libc::madvise(start as *mut libc::c_void, bytes as usize, MADV_GUARD_INSTALL) == 0
+        libc::madvise(
+            start as *mut libc::c_void,
+            bytes as usize,
+            MADV_GUARD_INSTALL,
+        ) == 0
             || libc::mprotect(start as *mut libc::c_void, bytes as usize, libc::PROT_NONE) == 0
     }
 }

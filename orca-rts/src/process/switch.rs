@@ -394,7 +394,13 @@ impl Machine {
     }
 
     /// Runs alternatives of an operation for the process of CPU `invoker`.
-    pub(crate) fn call(self, code: *const u8, state: Place, arguments: Place, invoker: u32) -> Left {
+    pub(crate) fn call(
+        self,
+        code: *const u8,
+        state: Place,
+        arguments: Place,
+        invoker: u32,
+    ) -> Left {
         // SAFETY: code of an operation with its state and arguments, on the stack of operations, which nothing uses now:
         // operations call each other directly, not through the worker.
         let how = unsafe {

@@ -95,7 +95,11 @@ fn perform(job: Job) -> Option<Done> {
             bytes.truncate(count);
             Some(Done::Filled { stream, bytes })
         }
-        Job::Open { process, path, mode } => Some(Done::Opened {
+        Job::Open {
+            process,
+            path,
+            mode,
+        } => Some(Done::Opened {
             process,
             mode,
             file: open(&path, mode),

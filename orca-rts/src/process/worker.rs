@@ -41,18 +41,34 @@ pub enum Job {
     /// Wake the process after so many microseconds.
     Sleep { process: u32, micros: u64 },
     /// Read more of an input stream: of this file, or of standard input.
-    Fill { stream: u64, file: Option<Arc<File>> },
+    Fill {
+        stream: u64,
+        file: Option<Arc<File>>,
+    },
     /// Open a file.
-    Open { process: u32, path: PathBuf, mode: OpenMode },
+    Open {
+        process: u32,
+        path: PathBuf,
+        mode: OpenMode,
+    },
 }
 
 /// A job that has been done.
 #[derive(Debug)]
 pub enum Done {
-    Slept { process: u32 },
+    Slept {
+        process: u32,
+    },
     /// Bytes that were read; none at the end of the stream.
-    Filled { stream: u64, bytes: Vec<u8> },
-    Opened { process: u32, mode: OpenMode, file: Option<File> },
+    Filled {
+        stream: u64,
+        bytes: Vec<u8>,
+    },
+    Opened {
+        process: u32,
+        mode: OpenMode,
+        file: Option<File>,
+    },
 }
 
 /// Where the answer to a question goes.
@@ -160,7 +176,10 @@ impl Worker {
         }
         let left = match process.resume {
             Resume::Start(code) => {
-                let table = process.arguments.as_ref().map_or(Place::NULL, |a| a.table());
+                let table = process
+                    .arguments
+                    .as_ref()
+                    .map_or(Place::NULL, |a| a.table());
                 machine.start(process.stack.top, code, table)
             }
             Resume::Waiting(sp, result) => machine.resume_waiting(sp, result),
@@ -210,7 +229,13 @@ impl Worker {
                 let (seconds, nanos) = (integers[0] as i32, integers[1] as i32);
                 let micros = i64::from(seconds) * 1_000_000 + i64::from(nanos) / 1000;
                 let micros = u64::try_from(micros).unwrap_or(0);
-                self.begin_job(id, Job::Sleep { process: id.0, micros });
+                self.begin_job(
+                    id,
+                    Job::Sleep {
+                        process: id.0,
+                        micros,
+                    },
+                );
             }
             Some(entry) => self.on_input_request(id, entry, integers),
             None => {
@@ -283,14 +308,25 @@ impl Worker {
     fn open(&mut self, id: ProcessId, name: Place, mode: OpenMode) {
         let name = array::string_bytes(name).to_vec();
         let path = PathBuf::from(std::ffi::OsString::from_vec(name));
-        self.begin_job(id, Job::Open { process: id.0, path, mode });
+        self.begin_job(
+            id,
+            Job::Open {
+                process: id.0,
+                path,
+                mode,
+            },
+        );
     }
 
     /// Asks the current input, behind those who asked before.
     fn ask(&mut self, process: ProcessId, question: Question, target: Target) {
         self.kernel.local.with(|state| state.output.show_all());
         self.kernel.set_state(process, State::World);
-        self.inputs.readers.push_back(Reader { process, question, target });
+        self.inputs.readers.push_back(Reader {
+            process,
+            question,
+            target,
+        });
         self.serve_readers();
     }
 
@@ -382,13 +418,19 @@ impl Worker {
                 }
                 self.serve_readers();
             }
-            Done::Opened { process, mode, file } => {
+            Done::Opened {
+                process,
+                mode,
+                file,
+            } => {
                 let opened = file.is_some();
                 match (mode, file) {
                     (_, None) => {}
                     (OpenMode::Input, Some(file)) => self.inputs.read_file(file),
                     (_, Some(file)) => {
-                        self.kernel.local.with(|state| state.output.redirect(Some(file)));
+                        self.kernel
+                            .local
+                            .with(|state| state.output.redirect(Some(file)));
                     }
                 }
                 self.kernel.wake_with(ProcessId(process), u64::from(opened));

@@ -185,7 +185,13 @@ pub(super) fn fill(
         heap.allocate(block_bytes(kind, count)?)?
     };
     set_head(kind, destination, block, dimensions(kind, source), count);
-    fill_elements(heap, kind.element_type(), block, elements(kind, source), count)
+    fill_elements(
+        heap,
+        kind.element_type(),
+        block,
+        elements(kind, source),
+        count,
+    )
 }
 
 /// Copies without a new block where the old one has the right size; says whether it did.

@@ -94,10 +94,9 @@ fn hash_into(hasher: &mut Hasher, kind: &Type, value: Place) {
             }
         }
         Kind::Set | Kind::Bag => {
-            let sum = set::places(kind, value)
-                .fold(0u64, |sum, element| {
-                    sum.wrapping_add(hash(kind.element_type(), element))
-                });
+            let sum = set::places(kind, value).fold(0u64, |sum, element| {
+                sum.wrapping_add(hash(kind.element_type(), element))
+            });
             hasher.word(sum);
         }
         Kind::Graph | Kind::Object => {}

@@ -1,7 +1,10 @@
 //! Reading what the compiler wrote about a program: types, operations, processes, places in the source.
 //!
 //! Descriptors are constant data of the program and live as long as it does; here they become references and slices.
-#![allow(unsafe_code, reason = "follows pointers in the program's constant data")]
+#![allow(
+    unsafe_code,
+    reason = "follows pointers in the program's constant data"
+)]
 
 use orca_abi::descriptor::{Object, Operation, Program, Site};
 use orca_abi::types::{BITWISE_EQUAL, HAS_OBJECT, Kind, PLAIN, Type};
@@ -166,8 +169,13 @@ impl ProgramRef {
             }
             let lines = entries(&function.lines);
             let after = lines.partition_point(|line| u64::from(line.offset) <= offset);
-            let line = lines.get(after.saturating_sub(1)).map_or(0, |line| line.line);
-            Some(Site { routine: function.routine, line })
+            let line = lines
+                .get(after.saturating_sub(1))
+                .map_or(0, |line| line.line);
+            Some(Site {
+                routine: function.routine,
+                line,
+            })
         })
     }
 

@@ -59,7 +59,10 @@ pub(crate) fn add(heap: Heap, kind: &Type, graph: Place) -> Result<Nodename, Out
         }
         let index = head.count;
         head.count += 1;
-        slot(kind, &head, index).set(NodeSlot { age: 1, next_free: 0 });
+        slot(kind, &head, index).set(NodeSlot {
+            age: 1,
+            next_free: 0,
+        });
         index
     };
     head.live += 1;
@@ -73,7 +76,10 @@ pub(crate) fn add(heap: Heap, kind: &Type, graph: Place) -> Result<Nodename, Out
 fn grow(heap: Heap, kind: &Type, head: &mut Graph) -> Result<(), OutOfMemory> {
     let capacity = match head.capacity {
         0 => CAPACITY_FIRST,
-        old => old.checked_mul(2).filter(|&new| new <= i32::MAX as u32).ok_or(OutOfMemory)?,
+        old => old
+            .checked_mul(2)
+            .filter(|&new| new <= i32::MAX as u32)
+            .ok_or(OutOfMemory)?,
     };
     let block = heap.allocate(u64::from(capacity) * stride(kind))?;
     let old_bytes = u64::from(head.capacity) * stride(kind);
@@ -88,7 +94,9 @@ fn grow(heap: Heap, kind: &Type, head: &mut Graph) -> Result<(), OutOfMemory> {
 
 /// The slot that a name stands for, if the name is good.
 fn find(kind: &Type, head: &Graph, name: Nodename) -> Option<Place> {
-    let index = u32::try_from(name.index).ok().filter(|&index| index < head.count)?;
+    let index = u32::try_from(name.index)
+        .ok()
+        .filter(|&index| index < head.count)?;
     let at = slot(kind, head, index);
     (name.age % 2 != 0 && at.get::<NodeSlot>().age == name.age as u32).then_some(at)
 }

@@ -48,7 +48,12 @@ pub(crate) fn copy(
             Kind::Record => {
                 for field in entries(&kind.fields) {
                     let at = field.offset;
-                    copy(heap, type_at(field.kind), destination.add(at), source.add(at))?;
+                    copy(
+                        heap,
+                        type_at(field.kind),
+                        destination.add(at),
+                        source.add(at),
+                    )?;
                 }
                 return Ok(());
             }
@@ -137,7 +142,12 @@ pub(crate) fn fill(
         Kind::Record => {
             for field in entries(&kind.fields) {
                 let at = field.offset;
-                fill(heap, type_at(field.kind), destination.add(at), source.add(at))?;
+                fill(
+                    heap,
+                    type_at(field.kind),
+                    destination.add(at),
+                    source.add(at),
+                )?;
             }
             Ok(())
         }

@@ -49,7 +49,11 @@ pub(crate) fn descriptor(cell: Place) -> &'static Object {
 /// Changes how a cell is shared.
 pub(crate) fn set_status(cell: Place, status: u32, index: u32) {
     let descriptor = head(cell).descriptor;
-    cell.set(ObjectCell { status, index, descriptor });
+    cell.set(ObjectCell {
+        status,
+        index,
+        descriptor,
+    });
 }
 
 /// Where the state record lies.

@@ -102,7 +102,11 @@ impl Storage {
             reserved: 0,
         };
         at.set(header);
-        Ok(Storage { at, header, element_bytes })
+        Ok(Storage {
+            at,
+            header,
+            element_bytes,
+        })
     }
 
     fn save(&self) {
@@ -110,7 +114,9 @@ impl Storage {
     }
 
     fn note_place(&self, slot: u32) -> Place {
-        self.at.add(HEADER_BYTES).element(u64::from(slot), NOTE_BYTES)
+        self.at
+            .add(HEADER_BYTES)
+            .element(u64::from(slot), NOTE_BYTES)
     }
 
     fn note(&self, slot: u32) -> Note {
@@ -132,7 +138,9 @@ impl Storage {
             self.header.index_len,
             self.element_bytes,
         );
-        self.at.add(elements).element(u64::from(slot), self.element_bytes)
+        self.at
+            .add(elements)
+            .element(u64::from(slot), self.element_bytes)
     }
 
     fn home(&self, hash: u32) -> u32 {
@@ -172,7 +180,14 @@ impl Storage {
 
     /// Enters a slot that holds its element and hash already. `oldest`: the oldest slot of an equal element, if any.
     fn enter(&self, slot: u32, hash: u32, oldest: Option<u32>) {
-        self.set_note(slot, Note { hash, next: 0, tail: slot });
+        self.set_note(
+            slot,
+            Note {
+                hash,
+                next: 0,
+                tail: slot,
+            },
+        );
         if self.header.index_len == 0 {
             return;
         }
@@ -207,7 +222,14 @@ impl Storage {
                 self.close_gap(position);
             }
         }
-        self.set_note(slot, Note { hash: 0, next: 0, tail: 0 });
+        self.set_note(
+            slot,
+            Note {
+                hash: 0,
+                next: 0,
+                tail: 0,
+            },
+        );
         self.header.live -= 1;
         while self.header.first < self.header.end && self.note(self.header.first).hash == 0 {
             self.header.first += 1;
@@ -251,7 +273,11 @@ fn short_hash(kind: &Type, element: Place) -> u32 {
 /// Number of elements.
 pub(crate) fn count(set: Place) -> u32 {
     let at = set.follow();
-    if at.is_null() { 0 } else { at.get::<Header>().live }
+    if at.is_null() {
+        0
+    } else {
+        at.get::<Header>().live
+    }
 }
 
 /// The elements, oldest first.
@@ -263,8 +289,11 @@ pub(crate) fn places(kind: &Type, set: Place) -> impl Iterator<Item = Place> {
 
 /// An equal element is in it.
 pub(crate) fn contains(kind: &Type, set: Place, element: Place) -> bool {
-    Storage::of(kind, set)
-        .is_some_and(|storage| storage.find(kind, short_hash(kind, element), element).is_some())
+    Storage::of(kind, set).is_some_and(|storage| {
+        storage
+            .find(kind, short_hash(kind, element), element)
+            .is_some()
+    })
 }
 
 /// The element that was inserted `index` elements after the oldest one.
@@ -287,7 +316,12 @@ pub(crate) fn element(
 }
 
 /// Inserts a copy of the element: into a set only if it is not in yet.
-pub(crate) fn insert(heap: Heap, kind: &Type, set: Place, element: Place) -> Result<(), OutOfMemory> {
+pub(crate) fn insert(
+    heap: Heap,
+    kind: &Type,
+    set: Place,
+    element: Place,
+) -> Result<(), OutOfMemory> {
     let hash = short_hash(kind, element);
     if kind.kind == Kind::Set
         && Storage::of(kind, set).is_some_and(|storage| storage.find(kind, hash, element).is_some())
@@ -350,7 +384,9 @@ fn append(
         _ => None,
     };
     let slot = storage.header.end;
-    storage.element(slot).copy_from(element, storage.element_bytes);
+    storage
+        .element(slot)
+        .copy_from(element, storage.element_bytes);
     element.zero(storage.element_bytes);
     storage.header.end += 1;
     storage.header.live += 1;
@@ -399,7 +435,9 @@ pub(crate) fn delete(heap: Heap, kind: &Type, set: Place, element: Place) -> boo
 fn release_if_empty(heap: Heap, set: Place, storage: &Storage) {
     if storage.header.live == 0 {
         heap.release(storage.at, storage.header.bytes);
-        set.set(SetHandle { storage: std::ptr::null_mut() });
+        set.set(SetHandle {
+            storage: std::ptr::null_mut(),
+        });
     }
 }
 
@@ -410,14 +448,24 @@ pub(crate) fn take_oldest(heap: Heap, kind: &Type, set: Place, destination: Plac
     };
     // The oldest element of all is the oldest of its value.
     let slot = storage.header.first;
-    move_value(heap, kind.element_type(), destination, storage.element(slot));
+    move_value(
+        heap,
+        kind.element_type(),
+        destination,
+        storage.element(slot),
+    );
     storage.remove(slot);
     release_if_empty(heap, set, &storage);
     true
 }
 
 /// destination := destination + right.
-pub(crate) fn union(heap: Heap, kind: &Type, destination: Place, right: Place) -> Result<(), OutOfMemory> {
+pub(crate) fn union(
+    heap: Heap,
+    kind: &Type,
+    destination: Place,
+    right: Place,
+) -> Result<(), OutOfMemory> {
     if destination == right && kind.kind == Kind::Set {
         return Ok(());
     }
@@ -507,7 +555,10 @@ impl Storage {
             };
             return self.live_slots().filter(same).count() as u32;
         }
-        let mut next = self.find(kind, hash, element).map(|slot| slot + 1).unwrap_or(0);
+        let mut next = self
+            .find(kind, hash, element)
+            .map(|slot| slot + 1)
+            .unwrap_or(0);
         let mut count = 0;
         while next != 0 {
             count += 1;
@@ -529,7 +580,12 @@ pub(super) fn free_parts(heap: Heap, kind: &Type, set: Place) {
     heap.release(storage.at, storage.header.bytes);
 }
 
-pub(crate) fn fill(heap: Heap, kind: &Type, destination: Place, source: Place) -> Result<(), OutOfMemory> {
+pub(crate) fn fill(
+    heap: Heap,
+    kind: &Type,
+    destination: Place,
+    source: Place,
+) -> Result<(), OutOfMemory> {
     let Some(from) = Storage::of(kind, source) else {
         return Ok(());
     };
@@ -546,8 +602,20 @@ pub(crate) fn fill(heap: Heap, kind: &Type, destination: Place, source: Place) -
         to.header.end += 1;
         to.header.live += 1;
         to.save();
-        to.set_note(at, Note { hash, next: 0, tail: at });
-        fill_value(heap, kind.element_type(), to.element(at), from.element(slot))?;
+        to.set_note(
+            at,
+            Note {
+                hash,
+                next: 0,
+                tail: at,
+            },
+        );
+        fill_value(
+            heap,
+            kind.element_type(),
+            to.element(at),
+            from.element(slot),
+        )?;
         to.enter(at, hash, oldest);
     }
     Ok(())

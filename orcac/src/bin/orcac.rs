@@ -27,6 +27,8 @@ const STATUS_ERRORS: u8 = 1;
 const STATUS_USAGE: u8 = 2;
 /// `orcac run`: a file cannot be read.
 const STATUS_NO_INPUT: u8 = 66;
+/// `orcac run --timeout`.
+const STATUS_TIMEOUT: u8 = 124;
 /// The compiler is wrong.
 const STATUS_INTERNAL: u8 = 75;
 
@@ -90,7 +92,7 @@ struct Run {
     #[command(flatten)]
     run: RunOptions,
     /// Arguments of the program.
-    #[arg(last = true)]
+    #[arg(last = true, help_heading = "Arguments")]
     args: Vec<OsString>,
 }
 
@@ -101,9 +103,12 @@ struct RunOptions {
     #[arg(short = 'n', value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     processors: u32,
-    /// After a run-time error, show the calls of Orca routines.
-    #[arg(long)]
-    backtrace: bool,
+    /// Bytes of a process' stack, as 256K, 64M or 1G.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    stack: Option<u64>,
+    /// End the program after so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
 }
 
 #[derive(Args)]
@@ -157,7 +162,6 @@ enum DumpPhase {
 }
 
 #[derive(Args, Clone)]
-#[command(next_help_heading = "Options")]
 struct Common {
     /// Look for units and included files in this folder, too.
     #[arg(short = 'I', value_name = "DIR")]
@@ -383,7 +387,7 @@ fn dump(arguments: DumpArguments) -> u8 {
     job.finish(dumped)
 }
 
-#[cfg(any())]
+#[cfg(feature = "run")]
 fn run(arguments: Run) -> u8 {
     let mut job = Job::new(&arguments.common, 1, &arguments.files);
     let input = Input {
@@ -405,17 +409,38 @@ fn run(arguments: Run) -> u8 {
     job.clock.done()("generate code");
     // Warnings come before the program's own output.
     job.finish(Ok(Some(String::new())));
+    if let Some(seconds) = arguments.run.timeout {
+        thread::spawn(move || {
+            thread::sleep(Duration::from_secs(seconds));
+            eprintln!("orcac: the program was ended after {seconds} s");
+            std::process::exit(i32::from(STATUS_TIMEOUT));
+        });
+    }
     let mut program_arguments = vec![input.main.into_os_string()];
     program_arguments.extend(arguments.args);
     let settings = orcac::run::Settings {
         processors: arguments.run.processors,
-        arguments: program_arguments,
-        backtrace: arguments.run.backtrace,
+        arguments: program_arguments.into_iter().map(OsString::into_encoded_bytes).collect(),
+        stack_size: arguments.run.stack,
     };
-    orcac::run::run(&loaded, &settings)
+    let status = orcac::run::run(&loaded, &settings);
+    u8::try_from(status).unwrap_or(STATUS_INTERNAL)
 }
 
-#[cfg(not(any()))]
+/// `64K` and so on.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [('K', 10), ('M', 20), ('G', 30)];
+    let unit = units.iter().find_map(|(unit, shift)| {
+        let digits = text.strip_suffix(*unit).or_else(|| text.strip_suffix(unit.to_ascii_lowercase()))?;
+        Some((digits, *shift))
+    });
+    let (digits, shift) = unit.unwrap_or((text, 0));
+    let number: u64 = digits.parse().map_err(|_| "expected a number, perhaps with K, M or G".to_owned())?;
+    let size = number.checked_mul(1 << shift).filter(|size| (16 << 10..=1 << 40).contains(size));
+    size.ok_or_else(|| "expected 16K to 1024G".to_owned())
+}
+
+#[cfg(not(feature = "run"))]
 fn run(arguments: Run) -> u8 {
     let job = Job::new(&arguments.common, 1, &[]);
     job.error("this compiler was built without `run`; use `orcac build`, and run the executable");
