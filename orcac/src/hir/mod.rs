@@ -493,6 +493,9 @@ pub struct Stmt {
     pub span: Span,
 }
 
+/// A branch of CASE: ranges of ordinals, both ends included, and what is done for them.
+pub type CaseBranch = (Vec<(i64, i64)>, Vec<Stmt>);
+
 /// What a statement does.
 #[derive(Clone, Debug)]
 pub enum StmtKind {
@@ -512,7 +515,7 @@ pub enum StmtKind {
     /// Conditions in order, then ELSE.
     If { branches: Vec<(Expr, Vec<Stmt>)>, otherwise: Vec<Stmt> },
     /// Without `otherwise`, no match is a case error at `span`.
-    Case { selector: Expr, branches: Vec<(Vec<(i64, i64)>, Vec<Stmt>)>, otherwise: Option<Vec<Stmt>> },
+    Case { selector: Expr, branches: Vec<CaseBranch>, otherwise: Option<Vec<Stmt>> },
     While { condition: Expr, body: Vec<Stmt> },
     Loop(Vec<Stmt>),
     Repeat { body: Vec<Stmt>, until: Expr },

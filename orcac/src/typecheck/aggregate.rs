@@ -37,16 +37,16 @@ impl Checker<'_> {
                     .zip(&fields)
                     .map(|(element, field)| self.expr_for(element, Ty::Of(field.ty)))
                     .collect();
-                let value = Self::all_values(&parts).map(Value::Record);
+                let value = Self::aggregate_value(&parts, Value::Record);
                 let parts = parts.into_iter().map(|part| part.expr).collect();
                 self.aggregate(id, ExprKind::RecordAggregate(parts), value, span)
             }
             TypeKind::Set { element } | TypeKind::Bag { element } => {
                 let parts: Vec<Operand> = elements.iter().map(|part| self.expr_for(part, Ty::Of(element))).collect();
-                let value = Self::all_values(&parts).map(|values| {
+                let value = Self::aggregate_value(&parts, |values| {
                     let mut distinct: Vec<Value> = Vec::new();
                     for value in values.iter() {
-                        if !distinct.contains(value) || !value.is_known() {
+                        if !distinct.contains(value) {
                             distinct.push(value.clone());
                         }
                     }
@@ -116,7 +116,7 @@ impl Checker<'_> {
         let Some(bounds) = bounds else {
             return Operand::error(span);
         };
-        let value = Self::all_values(&parts).map(|elements| Value::Array {
+        let value = Self::aggregate_value(&parts, |elements| Value::Array {
             bounds: bounds.clone().into(),
             elements,
         });

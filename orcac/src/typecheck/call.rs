@@ -252,7 +252,7 @@ impl Checker<'_> {
             return Some(OperationId(found as u32));
         }
         let instance = &self.instances[data.instance.index()];
-        if instance.poisoned || instance.refused {
+        if instance.poisoned || instance.refused || self.is_missing(name) {
             return None;
         }
         let object_name = data.name.clone();
@@ -331,6 +331,7 @@ impl Checker<'_> {
                 actual.span,
                 format!("expected a variable of {wanted} for this {mode} parameter, found {found}"),
             ));
+            return Argument::In(dummy(actual.span));
         }
         match formal.mode {
             Mode::Out => Argument::Out(place),

@@ -13,6 +13,9 @@ use super::Checker;
 use super::types::{INTEGER, LONGINT, REAL, Ty};
 use super::value::{self, Value};
 
+/// Larger aggregates are made when the program runs.
+const CONSTANT_PARTS_MAX: usize = 1 << 18;
+
 /// A checked expression.
 #[derive(Clone, Debug)]
 pub(crate) struct Operand {
@@ -228,8 +231,17 @@ impl Checker<'_> {
         Expr { kind, ty, span }
     }
 
-    /// The value of parts, if all are constant.
-    pub(crate) fn all_values(operands: &[Operand]) -> Option<Rc<[Value]>> {
-        operands.iter().map(|operand| operand.value.clone()).collect()
+    /// The value of an aggregate of these parts, if all are constant and the whole is not too large.
+    pub(crate) fn aggregate_value(operands: &[Operand], make: impl FnOnce(Rc<[Value]>) -> Value) -> Option<Value> {
+        let parts: Option<Rc<[Value]>> = operands.iter().map(|operand| operand.value.clone()).collect();
+        let parts = parts?;
+        if parts.contains(&Value::Unknown) {
+            return Some(Value::Unknown);
+        }
+        let mut room = CONSTANT_PARTS_MAX;
+        for part in parts.iter() {
+            room = room.checked_sub(part.size(room))?;
+        }
+        Some(make(parts))
     }
 }

@@ -236,6 +236,9 @@ impl Checker<'_> {
     /// Declares a name of the unit or, in a routine, of the routine.
     /// False if the name was taken, which is reported.
     pub(crate) fn declare_name(&mut self, name: Ident, entity: Entity) -> bool {
+        if self.is_missing(name) {
+            return true;
+        }
         let text = self.text(name.name);
         let (scope, outer) = match &mut self.cx.routine {
             Some(routine) => (
@@ -626,7 +629,8 @@ impl Checker<'_> {
             name.split_once('.')
                 .is_some_and(|(module, function)| orca_abi::symbols::Entry::of_library(module, function).is_some())
         };
-        if !(library && functions.iter().all(is_known)) && !functions.is_empty() {
+        let is_library = library && functions.iter().all(is_known);
+        if !is_library && !functions.is_empty() {
             let place = self.import_place(id).unwrap_or(specification.name.span);
             self.report(Diagnostic::new(
                 codes::FOREIGN_MODULES,

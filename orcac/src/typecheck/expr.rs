@@ -33,7 +33,7 @@ impl Checker<'_> {
             Written::Operation(call) => self.operation_value(call, span),
             Written::BraceAggregate { ty, elements } => self.brace_aggregate(ty, elements, span),
             Written::ArrayAggregate { ty, elements } => self.array_aggregate(ty, elements, span),
-            Written::From { args, args_span } => self.from_value(args, *args_span, span),
+            Written::From { args, args_span } => self.removed_value(args, *args_span, span),
             Written::Paren(inner) => {
                 let mut operand = self.expr(inner, hint);
                 operand.expr.span = span;

@@ -48,6 +48,9 @@ impl Checker<'_> {
         generic: Ident,
         actuals: &[ast::Expr],
     ) -> Option<InstanceId> {
+        if self.is_missing(generic) {
+            return None;
+        }
         let id = self.units.find(self.session, generic)?;
         let info = self.units.get(id).clone();
         let generic_name = self.text(generic.name);

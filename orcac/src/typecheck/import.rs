@@ -28,6 +28,9 @@ impl Checker<'_> {
     }
 
     fn declare_imported(&mut self, name: Ident, entity: Entity) {
+        if self.is_missing(name) {
+            return;
+        }
         if let Err(first) = self.cx.scope.import(name.name, entity, name.span) {
             self.report_duplicate(name, first);
         }
@@ -49,6 +52,9 @@ impl Checker<'_> {
             let instance = *instance;
             self.cx.scope.look_up(name.name);
             return Some(instance);
+        }
+        if self.is_missing(name) {
+            return None;
         }
         let unit = self.units.find(self.session, name)?;
         let text = self.text(name.name);
@@ -122,7 +128,7 @@ impl Checker<'_> {
                 return entry.entity.clone();
             }
         }
-        if instance.poisoned {
+        if instance.poisoned || self.is_missing(name) {
             return Entity::Error;
         }
         let text = self.text(name.name);
@@ -158,7 +164,7 @@ impl Checker<'_> {
         if let Some(entity) = self.look_up_silently(name) {
             return entity;
         }
-        if !self.is_poisoned() {
+        if !self.is_poisoned() && !self.is_missing(name) {
             self.report_unknown(name);
         }
         let scope = match &mut self.cx.routine {
@@ -207,6 +213,11 @@ impl Checker<'_> {
         self.cx.scope.import(name.name, entity.clone(), name.span).ok();
         self.cx.scope.look_up(name.name);
         Some(entity)
+    }
+
+    /// Where the text has no name the parser has put an empty one, and reported it.
+    pub(crate) fn is_missing(&self, name: Ident) -> bool {
+        self.session.name(name.name).is_empty()
     }
 
     fn is_poisoned(&self) -> bool {

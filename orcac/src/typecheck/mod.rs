@@ -44,7 +44,9 @@ use types::{Ty, Types};
 
 /// Checks the units of these files. Tells whether they are free of errors; no OrcaMain is needed.
 pub fn check_files(session: &mut Session, files: &[PathBuf]) -> bool {
-    Checker::new(session).run(files, None);
+    if let Some(mut program) = Checker::new(session).run(files, None) {
+        crate::patterns::operation::classify(session, &mut program);
+    }
     !session.has_errors()
 }
 
@@ -99,7 +101,7 @@ impl<'s> Checker<'s> {
         }
     }
 
-    /// Checks everything in these files and what they need; with a name, makes a program of it.
+    /// Checks everything in these files and what they need; with a name, it is a program and has an OrcaMain.
     fn run(mut self, files: &[PathBuf], name: Option<&str>) -> Option<hir::Program> {
         for unit in self.units.load(self.session, files) {
             if !self.units.get(unit).is_generic() {
@@ -112,7 +114,7 @@ impl<'s> Checker<'s> {
         let marks = self.marks();
         self.check_abstract_generics();
         self.forget(marks);
-        self.into_program(name?, main)
+        self.into_program(name.unwrap_or_default(), main)
     }
 
     /// Declares the implementations and checks the bodies of all instances from `first` on, and of those that turn up.

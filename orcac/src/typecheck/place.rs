@@ -14,6 +14,9 @@ use super::entity::{Const, Entity, Standard};
 use super::types::{INTEGER, Ty};
 use super::value::Value;
 
+/// `g!f` is `g[g.f]`, so each `!` doubles the designator.
+const ROOTS_MAX: usize = 8;
+
 /// What a designator denotes when it is a place.
 #[derive(Clone, Debug)]
 pub(crate) struct Designated {
@@ -265,6 +268,7 @@ impl Checker<'_> {
         let mut at = start;
         let mut whole = head;
         let mut after_node = false;
+        let mut roots = 0;
         for (i, selector) in selectors.iter().enumerate() {
             whole = whole.to(selector.span);
             let next = match &selector.kind {
@@ -279,7 +283,14 @@ impl Checker<'_> {
                     self.report_bare_node(selector.span);
                     None
                 }
-                SelectorKind::Root(name) => self.select_root(&at, *name, selector.span),
+                SelectorKind::Root(name) => {
+                    roots += 1;
+                    if roots > ROOTS_MAX {
+                        self.report_too_deep(selector.span);
+                        return Denoted::Error;
+                    }
+                    self.select_root(&at, *name, selector.span)
+                }
             };
             let Some((kind, ty)) = next else {
                 self.check_indices(&selectors[i + 1..]);
@@ -302,6 +313,14 @@ impl Checker<'_> {
             return Denoted::Error;
         }
         Denoted::Place(at)
+    }
+
+    fn report_too_deep(&mut self, span: Span) {
+        self.report(Diagnostic::new(
+            codes::BAD_INDEX,
+            span,
+            format!("a designator goes through {ROOTS_MAX} graphs by `!` at most"),
+        ));
     }
 
     fn report_bare_node(&mut self, span: Span) {
@@ -351,6 +370,9 @@ impl Checker<'_> {
     }
 
     fn report_no_field(&mut self, ty: TypeId, name: Ident, fields: Vec<String>) {
+        if self.is_missing(name) {
+            return;
+        }
         let text = self.text(name.name);
         let shown = self.type_name(Ty::Of(ty));
         let near = scope::nearest_text(&text, fields.iter().map(String::as_str));

@@ -338,7 +338,7 @@ impl Checker<'_> {
     }
 
     /// `FROM(s)`
-    pub(crate) fn from_value(&mut self, args: &[ast::Expr], args_span: Span, span: Span) -> Operand {
+    pub(crate) fn removed_value(&mut self, args: &[ast::Expr], args_span: Span, span: Span) -> Operand {
         let [arg] = args else {
             self.report(Diagnostic::new(
                 codes::ARGUMENT_COUNT,

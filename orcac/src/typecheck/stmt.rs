@@ -99,7 +99,7 @@ impl Checker<'_> {
                 body,
             } => self.for_each(*variable, elements, body),
             Written::From { args, args_span } => {
-                let operand = self.from_value(args, *args_span, span);
+                let operand = self.removed_value(args, *args_span, span);
                 (!operand.ty.is_error()).then_some(StmtKind::Discard(operand.expr))
             }
             Written::Directive { object, args, .. } => {

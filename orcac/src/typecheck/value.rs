@@ -146,14 +146,26 @@ impl Value {
         }
     }
 
-    /// Whether the value is known, whole.
+    /// Whether the value is known, whole: an aggregate with an unknown part is itself unknown.
     pub(crate) fn is_known(&self) -> bool {
-        match self {
-            Value::Unknown => false,
-            Value::Record(parts) | Value::Set(parts) => parts.iter().all(Value::is_known),
-            Value::Array { elements, .. } => elements.iter().all(Value::is_known),
-            _ => true,
+        *self != Value::Unknown
+    }
+
+    /// The number of simple values in it; counting stops soon after `limit`.
+    pub(crate) fn size(&self, limit: usize) -> usize {
+        let parts = match self {
+            Value::Record(parts) | Value::Set(parts) => parts,
+            Value::Array { elements, .. } => elements,
+            _ => return 1,
+        };
+        let mut size = 1;
+        for part in parts.iter() {
+            if size > limit {
+                break;
+            }
+            size += part.size(limit - size.min(limit));
         }
+        size
     }
 }
 

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::check_files;
+use super::{check_files, outcome};
 
 #[test]
 fn all_forms_of_import() {
@@ -214,6 +214,47 @@ END;
             a.imp:1:62: error[E0303]: `f` is declared twice
             a.imp:1:78: error[E0311]: the head of `g` differs from the one declared before
             b.spf:1:22: error[E0309]: `b` has no implementation
+        "#]],
+    );
+}
+
+#[test]
+fn units_are_found_in_import_folders_after_the_folder_of_the_file() {
+    let files = [
+        (
+            "src/main.orca",
+            "MODULE IMPLEMENTATION main; IMPORT a, b; PROCESS OrcaMain(); BEGIN WriteLine(a.x, b.x); END; END;",
+        ),
+        ("src/a.spf", "MODULE SPECIFICATION a; CONST x = 1; END;"),
+        ("lib/a.spf", "MODULE SPECIFICATION a; CONST x = 2; END;"),
+        ("lib/b.orca", "MODULE SPECIFICATION b; CONST x = 3; END;"),
+    ];
+    expect![[r#"
+        program main
+        process main.OrcaMain()
+          BEGIN
+            WriteLine(1, 3)
+    "#]].assert_eq(&outcome(&files, &["lib"]));
+}
+
+#[test]
+fn the_standard_library_needs_no_folder() {
+    check_files(
+        &[(
+            "main.orca",
+            r##"
+MODULE IMPLEMENTATION main;
+  IMPORT Math, InOut;
+  FROM Finish IMPORT Finish;
+  PROCESS OrcaMain();
+  BEGIN
+    WriteLine(Math.sqrt(2.0)); InOut.WriteLn(); Finish(); Math.nothing();
+  END;
+END;
+"##,
+        )],
+        &expect![[r#"
+            main.orca:7:64: error[E0307]: `Math` exports no `nothing`
         "#]],
     );
 }

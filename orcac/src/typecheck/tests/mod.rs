@@ -7,6 +7,7 @@ mod constants;
 mod conversions;
 mod data_modules;
 mod forks;
+mod fuzz;
 mod generics;
 mod guards;
 mod imports;
