@@ -235,7 +235,9 @@ fn random_texts_are_parsed_without_panic_in_bounded_time() {
 fn errors(text: &str) -> usize {
     let files = MemoryFiles::new().with("t.orca", text);
     let mut session = Session::new(Options::default(), Box::new(files));
-    let file = session.load(Path::new("t.orca")).expect("the file is in memory");
+    let file = session
+        .load(Path::new("t.orca"))
+        .expect("the file is in memory");
     super::parse_file(&mut session, file);
     session.diagnostics.error_count()
 }
@@ -244,9 +246,15 @@ fn errors(text: &str) -> usize {
 fn token_places(text: &str) -> Vec<(usize, usize)> {
     let files = MemoryFiles::new().with("t.orca", text);
     let mut session = Session::new(Options::default(), Box::new(files));
-    let file = session.load(Path::new("t.orca")).expect("the file is in memory");
+    let file = session
+        .load(Path::new("t.orca"))
+        .expect("the file is in memory");
     let lexed = crate::lexer::lex(&mut session, file);
-    lexed.tokens.iter().map(|token| (token.start as usize, token.end as usize)).collect()
+    lexed
+        .tokens
+        .iter()
+        .map(|token| (token.start as usize, token.end as usize))
+        .collect()
 }
 
 #[test]
