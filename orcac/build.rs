@@ -23,17 +23,29 @@ fn embed_standard_library() {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "spf" || extension == "imp"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "spf" || extension == "imp")
+        })
         .collect();
     files.sort();
-    let mut table = String::from("/// File name and text of each source of the standard library.\n");
+    let mut table =
+        String::from("/// File name and text of each source of the standard library.\n");
     table.push_str("pub const STDLIB: &[(&str, &str)] = &[\n");
     for file in files {
         println!("cargo:rerun-if-changed={}", file.display());
-        let name = file.file_name().expect("a listed file has a name").to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .expect("a listed file has a name")
+            .to_string_lossy()
+            .into_owned();
         let path = file.canonicalize().expect("a listed file exists");
-        writeln!(table, "    ({name:?}, include_str!({:?})),", path.display().to_string())
-            .expect("writing to a string cannot fail");
+        writeln!(
+            table,
+            "    ({name:?}, include_str!({:?})),",
+            path.display().to_string()
+        )
+        .expect("writing to a string cannot fail");
     }
     table.push_str("];\n");
     let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");

@@ -126,7 +126,9 @@ impl Value {
         match self {
             Value::Text(text) => {
                 let &[index] = indices else { return None };
-                let found = usize::try_from(index).ok().and_then(|i| text.get(i.checked_sub(1)?));
+                let found = usize::try_from(index)
+                    .ok()
+                    .and_then(|i| text.get(i.checked_sub(1)?));
                 Some(found.map(|&byte| Value::Int(i64::from(byte))).ok_or(()))
             }
             Value::Array { bounds, elements } => {
@@ -176,22 +178,34 @@ mod tests {
     #[test]
     fn integers_wrap_to_their_width_and_say_so() {
         let max = i64::from(i32::MAX);
-        assert_eq!(integer(BinaryOp::Add, max, 1, 32), Ok((i64::from(i32::MIN), true)));
+        assert_eq!(
+            integer(BinaryOp::Add, max, 1, 32),
+            Ok((i64::from(i32::MIN), true))
+        );
         assert_eq!(integer(BinaryOp::Add, max, 1, 64), Ok((max + 1, false)));
-        assert_eq!(integer(BinaryOp::Divide, i64::MIN, -1, 64), Ok((i64::MIN, true)));
+        assert_eq!(
+            integer(BinaryOp::Divide, i64::MIN, -1, 64),
+            Ok((i64::MIN, true))
+        );
     }
 
     #[test]
     fn division_truncates_and_the_remainder_has_the_sign_of_the_dividend() {
         assert_eq!(integer(BinaryOp::Divide, -7, 2, 32), Ok((-3, false)));
         assert_eq!(integer(BinaryOp::Modulo, -7, 2, 32), Ok((-1, false)));
-        assert_eq!(integer(BinaryOp::Modulo, 7, 0, 32), Err(Fault::ModuloByNonPositive));
+        assert_eq!(
+            integer(BinaryOp::Modulo, 7, 0, 32),
+            Err(Fault::ModuloByNonPositive)
+        );
     }
 
     #[test]
     fn shifts_beyond_the_width_leave_nothing_or_the_sign() {
         assert_eq!(integer(BinaryOp::ShiftLeft, 1, 40, 32), Ok((0, false)));
         assert_eq!(integer(BinaryOp::ShiftRight, -8, 40, 32), Ok((-1, false)));
-        assert_eq!(integer(BinaryOp::ShiftLeft, 1, -1, 32), Err(Fault::ShiftCount));
+        assert_eq!(
+            integer(BinaryOp::ShiftLeft, 1, -1, 32),
+            Err(Fault::ShiftCount)
+        );
     }
 }

@@ -173,16 +173,27 @@ fn random_edits_of_good_programs_never_stop_the_checker() {
     for seed in first..first + count {
         let text = edited(&mut Rng::new(seed));
         let start = Instant::now();
-        let done = catch_unwind(AssertUnwindSafe(|| super::outcome(&[("main.orca", &text)], &[])));
-        assert!(done.is_ok(), "ORCA_FUZZ_SEED={seed} ORCA_FUZZ_COUNT=1 panics on:\n{text}");
-        assert!(start.elapsed() < PATIENCE, "ORCA_FUZZ_SEED={seed} takes too long on:\n{text}");
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            super::outcome(&[("main.orca", &text)], &[])
+        }));
+        assert!(
+            done.is_ok(),
+            "ORCA_FUZZ_SEED={seed} ORCA_FUZZ_COUNT=1 panics on:\n{text}"
+        );
+        assert!(
+            start.elapsed() < PATIENCE,
+            "ORCA_FUZZ_SEED={seed} takes too long on:\n{text}"
+        );
     }
 }
 
 #[test]
 fn the_programs_that_are_edited_are_good_or_nearly() {
     let first = super::outcome(&[("main.orca", GOOD[0])], &[]);
-    let errors: Vec<&str> = first.lines().filter(|line| line.contains("error[")).collect();
+    let errors: Vec<&str> = first
+        .lines()
+        .filter(|line| line.contains("error["))
+        .collect();
     assert_eq!(errors, Vec::<&str>::new());
 }
 
@@ -196,11 +207,15 @@ fn deep_and_doubling_programs_are_bounded() {
     super::outcome(&[("main.orca", &deep)], &[]);
     let mut doubling = String::from("TYPE r0 = RECORD a: integer; END; CONST c0 = r0:{1};\n");
     for i in 1..60 {
-        doubling.push_str(&format!("TYPE r{i} = RECORD a, b: r{0}; END; CONST c{i} = r{i}:{{c{0}, c{0}}};\n", i - 1));
+        doubling.push_str(&format!(
+            "TYPE r{i} = RECORD a, b: r{0}; END; CONST c{i} = r{i}:{{c{0}, c{0}}};\n",
+            i - 1
+        ));
     }
     doubling.push_str("PROCESS OrcaMain(); BEGIN WriteLine(c10.a.b.a.b.a.b.a.b.a.b.a); END;");
     super::outcome(&[("main.orca", &doubling)], &[]);
-    let mut graphs = String::from("TYPE n0 = NODENAME OF g0; TYPE g0 = GRAPH f: n0; NODES v: integer; END;\n");
+    let mut graphs =
+        String::from("TYPE n0 = NODENAME OF g0; TYPE g0 = GRAPH f: n0; NODES v: integer; END;\n");
     for i in 1..60 {
         graphs.push_str(&format!(
             "TYPE n{i} = NODENAME OF g{i}; TYPE g{i} = GRAPH f: n{i}; NODES h: g{}; END;\n",
@@ -208,6 +223,8 @@ fn deep_and_doubling_programs_are_bounded() {
         ));
     }
     let chain = "!f.h".repeat(59);
-    graphs.push_str(&format!("PROCESS OrcaMain(); g: g59; BEGIN g{chain}!f.v := 1; END;"));
+    graphs.push_str(&format!(
+        "PROCESS OrcaMain(); g: g59; BEGIN g{chain}!f.v := 1; END;"
+    ));
     super::outcome(&[("main.orca", &graphs)], &[]);
 }
