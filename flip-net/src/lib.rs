@@ -8,9 +8,22 @@
 //!
 //! Implements: [Thesis §2] and Appendix A.
 
+#![warn(missing_docs)]
+
 pub mod address;
+pub mod config;
+pub mod driver;
+pub mod flip_box;
+pub mod join;
+pub mod link;
 pub mod rng;
 pub mod time;
+pub mod walk;
+pub mod wire;
+
+pub use config::{Config, Pace, Rules, Timing};
+pub use flip_box::{Event, FlipBox, Fragment, SendError, SendOptions, Undelivered};
+pub use link::Link;
 
 use address::{LinkAddress, NetworkId};
 use time::Instant;

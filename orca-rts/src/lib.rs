@@ -1,1 +1,43 @@
-//! Being built.
+//! The run-time system of Orca: one processor of a program, from the heap to the total order.
+//!
+//! Compiled code and this crate meet in `orca-abi`. A processor is, from below:
+//!
+//! - an arena with the heap and the stacks ([`heap`], [`process::stack`]), values in it ([`value`], [`marshal`]);
+//! - the switch between the worker and compiled code, and the entries that compiled code calls ([`process::switch`], [`entry`], [`builtin`]);
+//! - the [`kernel`]: objects, processes, what the total order does to them; pure and steppable;
+//! - the worker, which runs processes and serves their requests ([`process::worker`]);
+//! - a driver: [`run`] for real, [`Stepped`] for the simulator.
+//!
+//! The order in which to drain: after each call into a kernel or worker, take its commands and jobs until there are none.
+
+mod heap;
+mod value;
+mod marshal;
+mod format;
+mod message;
+mod trap;
+mod entry;
+mod builtin;
+mod process;
+mod object;
+mod placement;
+mod kernel;
+mod doorbell;
+mod transport;
+mod driver;
+mod start;
+
+pub mod control_channel;
+
+pub use builtin::output::Sink;
+pub use doorbell::Bell;
+pub use driver::{
+    MakeSink, Options, StandardInput, StandardOutput, join_outcomes, report, run, run_and_report,
+    run_over, run_processor,
+};
+pub use heap::ArenaError;
+pub use kernel::{Command, Delivery};
+pub use process::stack::STACK_BYTES_DEFAULT;
+pub use transport::{OrderedMember, Transport, ordered};
+pub use trap::{Outcome, STATUS_FINE, STATUS_INTERNAL, STATUS_LOST, STATUS_TRAP};
+pub use value::describe::{ProgramError, ProgramRef};

@@ -12,6 +12,12 @@ use orca_abi::symbols::Entry;
 use orca_abi::trap::Trap;
 use orca_abi::types::Kind;
 
+pub mod build;
+pub mod layout;
+pub mod lower;
+pub mod text;
+pub mod verify;
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident $letter:literal;)*) => {$(
         $(#[$doc])*
@@ -269,12 +275,28 @@ pub enum Op {
     /// `NCPUS()`, `MYCPU()` (I32), or the address of the data-module variables (I64).
     Control(ControlField),
     /// Loads a value of the result's type from `address + offset`.
-    Load { address: Value, offset: i32, region: Region },
-    Store { value: Value, address: Value, offset: i32, region: Region },
+    Load {
+        address: Value,
+        offset: i32,
+        region: Region,
+    },
+    Store {
+        value: Value,
+        address: Value,
+        offset: i32,
+        region: Region,
+    },
     /// Copies `size` bytes; the ranges do not overlap.
-    Copy { to: Value, from: Value, size: u64 },
+    Copy {
+        to: Value,
+        from: Value,
+        size: u64,
+    },
     /// Zeroes `size` bytes.
-    Zero { address: Value, size: u64 },
+    Zero {
+        address: Value,
+        size: u64,
+    },
     Unary(Unary, Value),
     Binary(Binary, Value, Value),
     /// I8: 1 or 0.
@@ -284,7 +306,11 @@ pub enum Op {
     /// The first if the I8 condition is not zero, else the second.
     Select(Value, Value, Value),
     /// Traps if the I8 condition is not zero.
-    Check { condition: Value, trap: Trap, site: Site },
+    Check {
+        condition: Value,
+        trap: Trap,
+        site: Site,
+    },
     Call(FunctionId, Vec<Value>),
     /// The control block is passed implicitly.
     CallEntry(Entry, Vec<Value>),

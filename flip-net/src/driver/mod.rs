@@ -1,0 +1,48 @@
+//! Devices: networks as the operating system has them. Everything that blocks, or calls the
+//! system, is below this line; nothing here decides.
+//!
+//! A device is shared by the threads of one processor: anybody may send, one thread at a time
+//! receives (whoever has the receive role).
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "devices live where clocks and sockets are"
+)]
+#![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
+
+pub mod memory;
+pub mod udp;
+
+pub use memory::{MemoryDevice, MemoryNetwork};
+pub use udp::{UdpConfig, UdpDevice};
+
+use crate::Frame;
+use crate::address::LinkAddress;
+use crate::link::Link;
+use crate::time::Duration;
+
+/// What takes the frames that a device received: the sender's station and the bytes.
+pub type Sink<'a> = dyn FnMut(LinkAddress, &[u8]) + 'a;
+
+/// One attached network.
+pub trait Device: Send + Sync {
+    /// What it is to a box.
+    fn link(&self) -> Link;
+
+    /// This station.
+    fn station(&self) -> LinkAddress;
+
+    /// Puts frames on the network, in order. What the network does not take is lost, and counted.
+    /// The network in the frame is ignored.
+    fn send(&self, frames: &[Frame]);
+
+    /// Waits at most `wait` for frames and gives those that are there to `sink`, a bounded number
+    /// of them. Says how many. Returns early when woken. One thread at a time.
+    fn receive(&self, wait: Duration, sink: &mut Sink<'_>) -> usize;
+
+    /// Makes the `receive` that blocks, or else the next one, return at once.
+    fn wake(&self);
+
+    /// Frames that were lost here because they were not taken.
+    fn lost(&self) -> u64;
+}

@@ -1,0 +1,348 @@
+//! `FlipBox`: packet switch, host interface and attached networks, as one pure machine.
+//!
+//! ```text
+//!        register, unicast, multicast, broadcast          Event
+//!                 |                                         ^
+//!   interface.rs  v                                         |
+//!        locate.rs (unknown way)    fragment.rs (long)      |
+//!                 |                      |                  |
+//!   switch.rs     +-------> routes.rs <--+------------------+
+//!                 v                                         ^
+//!             poll_transmit                           handle_frame
+//! ```
+//! | timer | at its deadline |
+//! |---|---|
+//! | `next_sweep` | routes grow older |
+//! | `locates.next_timeout` | ask again, farther away, or give up |
+//! | `fragments.next_release` | the pace lets more fragments go |
+//! | `kept.next_expiry` | a long message cannot be asked for again any more |
+//!
+//! The drain rule of [`Machine`] holds: one mutation, then every `poll_*` until it says `None`.
+//!
+//! Implements: [Thesis §2.3], [Thesis §2.4], Appendix A; facts sheet 1.
+//! Differs: credits between neighbours are not there; the fragments of long messages are paced
+//! instead. A link says whether it can multicast, so nothing is negotiated.
+
+mod fragment;
+mod interface;
+mod locate;
+mod loops;
+mod routes;
+mod stats;
+mod switch;
+
+use crate::step;
+use std::collections::VecDeque;
+
+pub use interface::{SendError, SendOptions};
+pub use routes::Location;
+pub use stats::{Drop, Kinds, NetworkStats, Stats};
+
+use crate::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
+use crate::config::{Config, Rules};
+use crate::link::Link;
+use crate::time::{Duration, Instant};
+use crate::walk::Walk;
+use crate::wire::{Packet, Repr};
+use crate::{Frame, Machine};
+pub use fragment::PARTS_MAX;
+use fragment::{FragmentQueue, KeptMessages};
+use interface::Host;
+use locate::Locates;
+use loops::LoopCache;
+use routes::Routes;
+
+/// A piece of a message for a local endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Who sent the message.
+    pub source: FlipAddress,
+    /// The address it was sent to; null for a broadcast.
+    pub destination: FlipAddress,
+    /// The number of the message at its source.
+    pub message: u32,
+    /// Where the piece starts in the message.
+    pub offset: u32,
+    /// Bytes of the whole message.
+    pub total: u32,
+    /// Whether it came by multicast or broadcast.
+    pub multicast: bool,
+    /// Whether it crossed an untrusted network.
+    pub tainted: bool,
+    /// The bytes.
+    pub payload: Vec<u8>,
+}
+
+/// Why something that was sent came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// No locate found (enough of) the destination in time.
+    #[error("not located")]
+    NotLocated,
+    /// The destination is not where it was; the route is forgotten.
+    #[error("not here")]
+    NotHere,
+    /// No way to the destination that may be trusted.
+    #[error("no trusted way")]
+    Untrusted,
+}
+
+/// What a box tells the layer above.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A fragment came in for an endpoint.
+    Fragment {
+        /// The owner of the endpoint.
+        interface: InterfaceId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The piece.
+        fragment: Fragment,
+    },
+    /// A message, or a fragment of it, could not be delivered.
+    NotDelivered {
+        /// The owner of the endpoint.
+        interface: InterfaceId,
+        /// The endpoint that sent it.
+        endpoint: EndpointId,
+        /// Whom it was for.
+        destination: FlipAddress,
+        /// The number of the message.
+        message: u32,
+        /// Why.
+        reason: Undelivered,
+        /// Where `payload` starts in the message.
+        offset: u32,
+        /// What came back.
+        payload: Vec<u8>,
+    },
+}
+
+#[derive(Debug)]
+struct Network {
+    link: Link,
+    on: bool,
+    /// The second that `locates` counts.
+    second: u64,
+    locates: u32,
+}
+
+/// One box. See the module.
+#[derive(Debug)]
+pub struct FlipBox {
+    config: Config,
+    now: Instant,
+    networks: Vec<Network>,
+    host: Host,
+    routes: Routes,
+    loops: LoopCache,
+    locates: Locates,
+    fragments: FragmentQueue,
+    kept: KeptMessages,
+    next_sweep: Instant,
+    transmits: VecDeque<Frame>,
+    events: VecDeque<Event>,
+    stats: Stats,
+    walk: Walk,
+}
+
+impl FlipBox {
+    /// A box without networks and endpoints.
+    pub fn new(config: Config) -> FlipBox {
+        let memory = match config.rules {
+            Rules::Thesis => Some(config.loop_memory),
+            Rules::Amoeba5 => None,
+        };
+        FlipBox {
+            config,
+            now: Instant::ZERO,
+            networks: Vec::new(),
+            host: Host::default(),
+            routes: Routes::new(&config),
+            loops: LoopCache::new(memory),
+            locates: Locates::default(),
+            fragments: FragmentQueue::new(config.pace),
+            kept: KeptMessages::default(),
+            next_sweep: Instant::ZERO + config.sweep_interval,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            walk: Walk::default(),
+        }
+    }
+
+    /// Who hears which functions a message passes.
+    pub fn set_walk(&mut self, walk: Walk) {
+        self.walk = walk;
+    }
+
+    /// Attaches a network.
+    ///
+    /// # Panics
+    /// If the link costs nothing, carries no payload, or is the 256th.
+    pub fn attach(&mut self, link: Link) -> NetworkId {
+        assert!(link.weight > 0, "only the host interface costs nothing");
+        assert!(
+            link.mtu > crate::wire::HEADER_LEN,
+            "a frame has room for payload"
+        );
+        let id = NetworkId(u8::try_from(self.networks.len()).expect("at most 255 networks"));
+        self.networks.push(Network {
+            link,
+            on: true,
+            second: 0,
+            locates: 0,
+        });
+        self.stats.networks.push(NetworkStats::default());
+        id
+    }
+
+    /// Switches a network on or off, or changes whether it is trusted: what was known of the
+    /// world may be wrong now and is forgotten.
+    pub fn control(&mut self, network: NetworkId, on: bool, trusted: bool) {
+        let Some(attached) = self.networks.get_mut(usize::from(network.0)) else {
+            return;
+        };
+        if (attached.on, attached.link.trusted) != (on, trusted) {
+            attached.on = on;
+            attached.link.trusted = trusted;
+            self.routes.clear();
+        }
+    }
+
+    /// What the box counted.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        stats.routes_evicted = self.routes.evicted;
+        stats
+    }
+
+    /// The known ways to an address, local endpoints not included.
+    pub fn locations(&self, address: FlipAddress) -> &[Location] {
+        self.routes.locations(address)
+    }
+
+    /// How many addresses the routing table has.
+    pub fn routes_len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether anything waits for the network: a locate, or fragments of a long message.
+    pub fn is_busy(&self) -> bool {
+        !self.locates.is_empty() || !self.fragments.is_empty()
+    }
+
+    /// Whether `poll_event` has something.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The next thing to tell the layer above.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Time goes on; it never goes back.
+    fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.fragments.refill(self.now);
+    }
+
+    fn link(&self, network: NetworkId) -> &Link {
+        &self.networks[usize::from(network.0)].link
+    }
+
+    fn network_ids(&self) -> impl Iterator<Item = NetworkId> + use<> {
+        (0..self.networks.len() as u8).map(NetworkId)
+    }
+
+    fn is_on(&self, network: NetworkId) -> bool {
+        self.networks
+            .get(usize::from(network.0))
+            .is_some_and(|attached| attached.on)
+    }
+
+    /// Puts one packet on a network. The one place where the rule of sending holds: what asks for
+    /// security never goes on an untrusted network, and whatever goes there is marked.
+    fn put(&mut self, network: NetworkId, to: LinkAddress, mut repr: Repr, payload: &[u8]) {
+        if !self.is_on(network) {
+            return self.stats.drop(Drop::NetworkOff);
+        }
+        if !self.link(network).trusted {
+            if repr.flags.security {
+                return self.stats.drop(Drop::Untrusted);
+            }
+            repr.flags.tainted = true;
+        }
+        let bytes = repr.emit(payload);
+        assert!(
+            bytes.len() <= self.link(network).mtu,
+            "a packet fits into a frame"
+        );
+        let stats = &mut self.stats.networks[usize::from(network.0)];
+        stats.sent.count(repr.kind);
+        stats.bytes_sent += bytes.len() as u64;
+        self.transmits.push_back(Frame { network, to, bytes });
+    }
+
+    fn sweep(&mut self) {
+        while self.next_sweep <= self.now {
+            self.next_sweep += self.config.sweep_interval;
+            self.routes.sweep(&self.config);
+        }
+    }
+}
+
+impl Machine for FlipBox {
+    fn handle_frame(&mut self, now: Instant, network: NetworkId, from: LinkAddress, frame: &[u8]) {
+        step!(self.walk);
+        self.tick(now);
+        if !self.is_on(network) {
+            return self.stats.drop(Drop::NetworkOff);
+        }
+        let LinkAddress::Station(_) = from else {
+            return self.stats.drop(Drop::NoStation);
+        };
+        let packet = match Packet::new_checked(frame) {
+            Ok(packet) => packet,
+            Err(error) => return self.stats.drop(Drop::Malformed(error)),
+        };
+        match Repr::parse(&packet) {
+            Ok(repr) => {
+                let stats = &mut self.stats.networks[usize::from(network.0)];
+                stats.received.count(repr.kind);
+                stats.bytes_received += frame.len() as u64;
+                self.switch(network, from, repr, packet.payload());
+            }
+            Err(error) => self.stats.drop(Drop::Malformed(error)),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.tick(now);
+        self.sweep();
+        self.locate_again();
+        self.kept.expire(self.now);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Frame> {
+        if self.transmits.is_empty() {
+            self.next_fragment();
+        }
+        self.transmits.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let sweep = (!self.routes.is_empty()).then_some(self.next_sweep.max(self.now));
+        let timeouts = [
+            sweep,
+            self.locates.next_timeout(),
+            self.fragments.next_release(),
+            self.kept.next_expiry(),
+        ];
+        timeouts.into_iter().flatten().min()
+    }
+}
+
+/// Long enough for any locate on a local network.
+pub const LOCATE_TIME: Duration = Duration::from_millis(1_000);

@@ -1,0 +1,333 @@
+//! The routing table: a cache of hints where addresses are. Local addresses are not in here but
+//! with the host interface, so nothing in this file can forget them.
+//!
+//! Implements: [Thesis §2.4.2], routing table; facts sheet 1.6.
+//! Differs: under the rules of the thesis a route is forgotten at a fixed age; those of Amoeba 5
+//! purge only when three quarters of the table are used.
+
+use std::collections::BTreeMap;
+
+use crate::address::{FlipAddress, LinkAddress, NetworkId};
+use crate::config::{Config, Rules};
+
+/// One station through which an address can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The network of the station.
+    pub network: NetworkId,
+    /// The station.
+    pub station: LinkAddress,
+    /// The weight of the way to the address.
+    pub hops: u16,
+    /// Endpoints behind the station.
+    pub count: u16,
+    /// How many of them over trusted networks only.
+    pub trusted: u16,
+    /// Sweeps since the last packet from the address.
+    pub idle: u32,
+}
+
+/// What `best` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Way(Location),
+    /// There are ways, but none that may be trusted.
+    OnlyUntrusted,
+    Nothing,
+}
+
+/// Sums over the locations of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) count: u16,
+    pub(crate) trusted: u16,
+    pub(crate) hops_max: u16,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    locations: Vec<Location>,
+    /// Counts uses of the table; the smallest is evicted first.
+    used: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Routes {
+    table: BTreeMap<FlipAddress, Entry>,
+    len_max: usize,
+    locations_len_max: usize,
+    uses: u64,
+    pub(crate) evicted: u64,
+}
+
+impl Routes {
+    pub(crate) fn new(config: &Config) -> Routes {
+        Routes {
+            table: BTreeMap::new(),
+            len_max: config.routes_len_max,
+            locations_len_max: config.locations_len_max,
+            uses: 0,
+            evicted: 0,
+        }
+    }
+
+    /// A packet from `address` came in: remember the way back and that it is fresh.
+    pub(crate) fn learn(&mut self, address: FlipAddress, way: Location) {
+        let entry = self.entry(address);
+        match find(entry, way.network, way.station) {
+            Some(known) => {
+                known.hops = way.hops;
+                known.trusted = if way.trusted == 0 { 0 } else { known.count };
+                known.idle = 0;
+            }
+            None => self.push(address, way),
+        }
+    }
+
+    /// A HEREIS said how many endpoints are behind a station: replaces what was known of it.
+    pub(crate) fn learn_counted(&mut self, address: FlipAddress, way: Location) {
+        let entry = self.entry(address);
+        match find(entry, way.network, way.station) {
+            Some(known) => *known = way,
+            None => self.push(address, way),
+        }
+    }
+
+    fn entry(&mut self, address: FlipAddress) -> &mut Entry {
+        if !self.table.contains_key(&address) && self.table.len() >= self.len_max {
+            self.evict();
+        }
+        self.uses += 1;
+        let entry = self.table.entry(address).or_default();
+        entry.used = self.uses;
+        entry
+    }
+
+    fn push(&mut self, address: FlipAddress, way: Location) {
+        let len_max = self.locations_len_max;
+        let entry = self.entry(address);
+        if entry.locations.len() >= len_max {
+            let oldest = (0..entry.locations.len()).max_by_key(|&at| entry.locations[at].idle);
+            entry
+                .locations
+                .remove(oldest.expect("a full list has an oldest member"));
+        }
+        entry.locations.push(way);
+    }
+
+    fn evict(&mut self) {
+        let oldest = self.table.iter().min_by_key(|(_, entry)| entry.used);
+        if let Some((&address, _)) = oldest {
+            self.table.remove(&address);
+            self.evicted += 1;
+        }
+    }
+
+    /// The lightest way to `address` within `budget` that does not use network `except`.
+    /// Among equals the last one examined wins.
+    pub(crate) fn best(
+        &mut self,
+        address: FlipAddress,
+        budget: u16,
+        except: Option<NetworkId>,
+        security: bool,
+    ) -> Found {
+        let Some(entry) = self.table.get_mut(&address) else {
+            return Found::Nothing;
+        };
+        self.uses += 1;
+        entry.used = self.uses;
+        let mut found = Found::Nothing;
+        for way in &entry.locations {
+            if Some(way.network) == except || way.hops > budget {
+                continue;
+            }
+            if security && way.trusted == 0 {
+                if found == Found::Nothing {
+                    found = Found::OnlyUntrusted;
+                }
+                continue;
+            }
+            match found {
+                Found::Way(best) if best.hops < way.hops => {}
+                _ => found = Found::Way(*way),
+            }
+        }
+        found
+    }
+
+    /// All known ways to `address`.
+    pub(crate) fn locations(&self, address: FlipAddress) -> &[Location] {
+        self.table
+            .get(&address)
+            .map_or(&[], |entry| &entry.locations)
+    }
+
+    /// Sums over the ways to `address` that do not use network `except`.
+    pub(crate) fn totals(&self, address: FlipAddress, except: Option<NetworkId>) -> Totals {
+        let ways = self.locations(address).iter();
+        ways.filter(|way| Some(way.network) != except)
+            .fold(Totals::default(), |sum, way| Totals {
+                count: sum.count.saturating_add(way.count),
+                trusted: sum.trusted.saturating_add(way.trusted),
+                hops_max: sum.hops_max.max(way.hops),
+            })
+    }
+
+    pub(crate) fn forget(&mut self, address: FlipAddress) {
+        self.table.remove(&address);
+    }
+
+    /// Forgets all ways to `address` but those over `network`.
+    pub(crate) fn forget_except(&mut self, address: FlipAddress, network: NetworkId) {
+        self.retain(address, |way| way.network == network);
+    }
+
+    /// Forgets the way to `address` through one station.
+    pub(crate) fn forget_way(
+        &mut self,
+        address: FlipAddress,
+        network: NetworkId,
+        station: LinkAddress,
+    ) {
+        self.retain(address, |way| {
+            (way.network, way.station) != (network, station)
+        });
+    }
+
+    fn retain(&mut self, address: FlipAddress, keep: impl Fn(&Location) -> bool) {
+        if let Some(entry) = self.table.get_mut(&address) {
+            entry.locations.retain(keep);
+            if entry.locations.is_empty() {
+                self.table.remove(&address);
+            }
+        }
+    }
+
+    /// Everything grows older by one.
+    pub(crate) fn sweep(&mut self, config: &Config) {
+        let locations = || self.table.values().flat_map(|entry| &entry.locations);
+        let age_max = match config.rules {
+            Rules::Thesis => config.route_age_max,
+            Rules::Amoeba5 if self.table.len() > self.len_max * 3 / 4 => {
+                let sum: u64 = locations().map(|way| u64::from(way.idle) + 1).sum();
+                (sum / (locations().count() as u64).max(1)) as u32
+            }
+            Rules::Amoeba5 => u32::MAX,
+        };
+        self.table.retain(|_, entry| {
+            for way in &mut entry.locations {
+                way.idle = way.idle.saturating_add(1);
+            }
+            entry.locations.retain(|way| way.idle < age_max);
+            !entry.locations.is_empty()
+        });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.table.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}
+
+fn find(entry: &mut Entry, network: NetworkId, station: LinkAddress) -> Option<&mut Location> {
+    entry
+        .locations
+        .iter_mut()
+        .find(|way| (way.network, way.station) == (network, station))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u8) -> FlipAddress {
+        FlipAddress::new([number, 1, 0, 0, 0, 0, 0, 0])
+    }
+
+    fn way(network: u8, station: u64, hops: u16) -> Location {
+        Location {
+            network: NetworkId(network),
+            station: LinkAddress::Station(station),
+            hops,
+            count: 1,
+            trusted: 1,
+            idle: 0,
+        }
+    }
+
+    #[test]
+    fn the_lightest_way_off_the_arrival_network_wins() {
+        // Scenario 16.
+        let mut routes = Routes::new(&Config::default());
+        routes.learn(address(1), way(0, 1, 1));
+        routes.learn(address(1), way(1, 2, 3));
+        let best =
+            |routes: &mut Routes, budget, except| routes.best(address(1), budget, except, false);
+        assert_eq!(best(&mut routes, 25, None), Found::Way(way(0, 1, 1)));
+        assert_eq!(
+            best(&mut routes, 25, Some(NetworkId(0))),
+            Found::Way(way(1, 2, 3))
+        );
+        assert_eq!(best(&mut routes, 2, Some(NetworkId(0))), Found::Nothing);
+    }
+
+    #[test]
+    fn a_full_table_evicts_what_was_used_least_recently() {
+        // Scenario 40.
+        let config = Config {
+            routes_len_max: 3,
+            ..Config::default()
+        };
+        let mut routes = Routes::new(&config);
+        for number in 1..=3 {
+            routes.learn(address(number), way(0, 1, 1));
+        }
+        routes.best(address(1), 25, None, false);
+        routes.learn(address(4), way(0, 1, 1));
+        let known: Vec<_> = routes.table.keys().copied().collect();
+        assert_eq!(known, [address(1), address(3), address(4)]);
+    }
+
+    #[test]
+    fn routes_age_under_the_thesis_and_only_under_pressure_in_amoeba() {
+        // Scenario 39.
+        let thesis = Config {
+            route_age_max: 3,
+            ..Config::default()
+        };
+        let mut routes = Routes::new(&thesis);
+        routes.learn(address(1), way(0, 1, 1));
+        routes.sweep(&thesis);
+        routes.sweep(&thesis);
+        assert_eq!(routes.len(), 1);
+        routes.sweep(&thesis);
+        assert!(routes.is_empty());
+
+        let amoeba = Config {
+            routes_len_max: 4,
+            ..Config::amoeba5()
+        };
+        let mut routes = Routes::new(&amoeba);
+        routes.learn(address(1), way(0, 1, 1));
+        routes.learn(address(2), way(0, 1, 1));
+        for _ in 0..1_000 {
+            routes.sweep(&amoeba);
+        }
+        assert_eq!(routes.len(), 2);
+        routes.learn(address(3), way(0, 1, 1));
+        routes.learn(address(4), way(0, 1, 1));
+        routes.sweep(&amoeba);
+        assert_eq!(
+            routes.table.keys().copied().collect::<Vec<_>>(),
+            [address(3), address(4)]
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! What a link is to a box: sizes, a weight, and two properties. No device, no wire.
+//!
+//! Implements: [Thesis §2.4.2], networks and their weights; facts sheet 1.4.
+
+pub mod fault;
+
+use crate::wire::HEADER_LEN;
+
+/// The properties of one attached network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The largest frame: FLIP header and payload.
+    pub mtu: usize,
+    /// What it costs to cross it. The host interface costs nothing, so this is at least 1.
+    pub weight: u16,
+    /// Whether one frame can reach many stations. If not, the box sends one to each.
+    pub multicast: bool,
+    /// Whether packets may cross it that ask for security.
+    pub trusted: bool,
+}
+
+impl Link {
+    /// The Ethernet of the thesis: 1,458 bytes of payload, weight 3.
+    pub const fn ethernet() -> Link {
+        Link {
+            mtu: 1_498,
+            weight: 3,
+            multicast: true,
+            trusted: true,
+        }
+    }
+
+    /// The network between processors of one process.
+    pub const fn memory() -> Link {
+        Link {
+            mtu: 60 << 10,
+            weight: 1,
+            multicast: true,
+            trusted: true,
+        }
+    }
+
+    /// UDP with datagrams of at most `mtu` bytes.
+    pub const fn udp(mtu: usize, multicast: bool) -> Link {
+        Link {
+            mtu,
+            weight: 3,
+            multicast,
+            trusted: true,
+        }
+    }
+
+    /// Bytes of a message that fit into one frame.
+    pub const fn payload_len_max(&self) -> usize {
+        self.mtu - HEADER_LEN
+    }
+}

@@ -1,0 +1,169 @@
+//! Long messages between two boxes: the pace holds fragments back, the joiner puts them together,
+//! whatever the link does to their order.
+
+use flip_net::address::{EndpointId, FlipAddress, LinkAddress, NetworkId};
+use flip_net::join::{JoinConfig, Joiner, Message};
+use flip_net::link::fault::{FaultLink, Faults};
+use flip_net::rng::Rng;
+use flip_net::time::{Duration, Instant};
+use flip_net::{Config, Event, FlipBox, Link, Machine, SendOptions};
+
+const RECEIVER: FlipAddress = FlipAddress::new([0xd; 8]);
+const SENDER: FlipAddress = FlipAddress::new([0x5; 8]);
+
+/// Two boxes on one bad cable; the second one owns a joiner.
+struct Pair {
+    now: Instant,
+    boxes: [FlipBox; 2],
+    receiver: EndpointId,
+    cable: FaultLink<(usize, Vec<u8>)>,
+    joiner: Joiner,
+    joined: Vec<Message>,
+}
+
+impl Pair {
+    fn new(faults: Faults) -> (Pair, EndpointId) {
+        let mut boxes = [
+            FlipBox::new(Config::default()),
+            FlipBox::new(Config::default()),
+        ];
+        boxes
+            .iter_mut()
+            .for_each(|each| assert_eq!(each.attach(Link::memory()), NetworkId(0)));
+        let interface = boxes[0].interface();
+        let sender = boxes[0].register(interface, SENDER);
+        let interface = boxes[1].interface();
+        let receiver = boxes[1].register(interface, RECEIVER);
+        let pair = Pair {
+            now: Instant::ZERO,
+            boxes,
+            receiver,
+            cable: FaultLink::new(faults, Rng::new(11)),
+            joiner: Joiner::new(JoinConfig::default()),
+            joined: Vec::new(),
+        };
+        (pair, sender)
+    }
+
+    /// Until nothing moves.
+    fn run(&mut self) {
+        loop {
+            for at in 0..2 {
+                while let Some(frame) = self.boxes[at].poll_transmit() {
+                    self.cable.send(self.now, (1 - at, frame.bytes));
+                }
+                while let Some(event) = self.boxes[at].poll_event() {
+                    if let Event::Fragment { fragment, .. } = event {
+                        self.joined
+                            .extend(self.joiner.handle_fragment(self.now, fragment));
+                    }
+                }
+            }
+            if let Some(missing) = self.joiner.poll_missing(self.now) {
+                let parts = &missing.parts;
+                let (now, message) = (self.now, missing.message);
+                self.boxes[1].ask_again(now, self.receiver, missing.source, message, parts);
+                continue;
+            }
+            if let Some((to, bytes)) = self.cable.receive(self.now) {
+                let from = LinkAddress::Station(1 - to as u64);
+                self.boxes[to].handle_frame(self.now, NetworkId(0), from, &bytes);
+                continue;
+            }
+            let busy = self.boxes.iter().filter(|each| each.is_busy());
+            let timeouts = busy.filter_map(Machine::poll_timeout);
+            let others = [self.cable.next_arrival(), self.joiner.poll_timeout()];
+            let Some(next) = timeouts.chain(others.into_iter().flatten()).min() else {
+                return;
+            };
+            assert!(next >= self.now);
+            self.now = next;
+            let now = self.now;
+            self.joiner.handle_timeout(now);
+            self.boxes
+                .iter_mut()
+                .for_each(|each| each.handle_timeout(now));
+        }
+    }
+}
+
+fn message(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    Rng::new(len as u64).fill(&mut bytes);
+    bytes
+}
+
+#[test]
+fn sixty_four_mebibytes_go_through_and_take_their_time() {
+    let (mut pair, sender) = Pair::new(Faults {
+        delay: Duration::from_micros(50),
+        ..Faults::default()
+    });
+    let sent = message(64 << 20);
+    let options = SendOptions::default();
+    let to = RECEIVER.one_way();
+    pair.boxes[0]
+        .unicast(Instant::ZERO, sender, to, sent.clone(), options)
+        .unwrap();
+    pair.run();
+    assert!(
+        pair.joined[0].payload == sent,
+        "the message is what was sent"
+    );
+    // 64 MiB at 512 KiB a millisecond, less the first burst.
+    let took = pair.now.as_micros();
+    assert!((120_000..140_000).contains(&took), "took {took} us");
+}
+
+#[test]
+fn order_and_duplicates_do_not_matter() {
+    let faults = Faults {
+        duplication: 200,
+        reordering: 300,
+        delay: Duration::from_micros(50),
+        delay_max: Duration::from_micros(2_000),
+        ..Faults::default()
+    };
+    let (mut pair, sender) = Pair::new(faults);
+    let sizes = [1 << 20, 0, 70_000, 3, 5 << 20];
+    for size in sizes {
+        let options = SendOptions::default();
+        let now = pair.now;
+        pair.boxes[0]
+            .unicast(now, sender, RECEIVER.one_way(), message(size), options)
+            .unwrap();
+    }
+    pair.run();
+    for size in sizes {
+        let sent = message(size);
+        assert!(
+            pair.joined.iter().any(|joined| joined.payload == sent),
+            "{size} B came"
+        );
+    }
+}
+
+#[test]
+fn a_lost_fragment_costs_a_fragment_and_not_the_message() {
+    let faults = Faults {
+        loss: 100,
+        delay: Duration::from_micros(50),
+        ..Faults::default()
+    };
+    let (mut pair, sender) = Pair::new(faults);
+    let sent = message(16 << 20);
+    let options = SendOptions::default();
+    pair.boxes[0]
+        .unicast(pair.now, sender, RECEIVER.one_way(), sent.clone(), options)
+        .unwrap();
+    pair.run();
+    assert!(
+        pair.joined[0].payload == sent,
+        "the message is what was sent"
+    );
+    let again = pair.boxes[0].stats().bytes_again as usize;
+    assert!(
+        again > 0 && again < sent.len() / 5,
+        "{again} B were sent again"
+    );
+}

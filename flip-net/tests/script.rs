@@ -1,0 +1,489 @@
+//! Runs the scripts under `tests/data`: boxes on cables, one frame after the other, virtual time.
+//! `UPDATE_EXPECT=1` writes the expectations anew.
+//!
+//! A script is a sentence in comments, then blocks of commands, a line of dashes, and the trace
+//! that they cause. Addresses are single letters and stand for themselves; `-` is null.
+//!
+//! ```text
+//! rules amoeba5                           before any box
+//! cable NAME [WEIGHT] [mtu N] [no-multicast] [untrusted]
+//! box NAME CABLE...                       stations are numbered on each cable
+//! register BOX ADDRESS                    from then on ADDRESS lives there
+//! unicast BOX FROM TO BYTES [security] [relocate] [locate MS]
+//! multicast BOX FROM TO BYTES [at-least N] [skip-own]
+//! broadcast BOX FROM BYTES hops N
+//! inject BOX CABLE STATION KIND SOURCE DESTINATION ID ACT/MAX [BYTES [OFFSET TOTAL]] [FLAG...]
+//! control BOX CABLE on|off trusted|untrusted
+//! lose N                                  the next N frames vanish
+//! hold, release                           no frame moves in between
+//! quiet, loud                             whether frames are printed
+//! run [MS]                                until nothing moves, or for so long
+//! routes BOX ADDRESS,  drops BOX,  sent BOX
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use flip_net::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
+use flip_net::time::{Duration, Instant};
+use flip_net::wire::{Flags, Kind, Packet, Repr};
+use flip_net::{Config, Event, FlipBox, Frame, Link, Machine, SendOptions};
+
+struct Cable {
+    link: Link,
+    /// Box and the network that the cable is to it; the position is the station.
+    stations: Vec<(String, NetworkId)>,
+}
+
+struct Boxed {
+    flip: FlipBox,
+    interface: InterfaceId,
+    endpoints: BTreeMap<char, EndpointId>,
+    cables: Vec<String>,
+}
+
+#[derive(Default)]
+struct World {
+    config: Config,
+    now: Instant,
+    cables: BTreeMap<String, Cable>,
+    boxes: BTreeMap<String, Boxed>,
+    flying: VecDeque<(String, NetworkId, LinkAddress, Vec<u8>)>,
+    to_lose: u64,
+    quiet: bool,
+    hold: bool,
+    out: String,
+}
+
+/// The private address that a letter stands for.
+fn private(letter: char) -> FlipAddress {
+    if letter == '-' {
+        FlipAddress::NULL
+    } else {
+        FlipAddress::new([letter as u8; 8])
+    }
+}
+
+/// The letter of a public address.
+fn letter(address: FlipAddress) -> char {
+    let letters = ('A'..='Z').chain(['-']);
+    letters
+        .into_iter()
+        .find(|letter| private(*letter).one_way() == address)
+        .unwrap_or('?')
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> T {
+    word.parse()
+        .ok()
+        .unwrap_or_else(|| panic!("{word} should be a number"))
+}
+
+fn initial(word: &str) -> char {
+    word.chars().next().expect("a word has a letter")
+}
+
+impl World {
+    fn say(&mut self, line: std::fmt::Arguments<'_>) {
+        self.out.write_fmt(line).expect("strings take everything");
+        self.out.push('\n');
+    }
+
+    fn command(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["rules", "amoeba5"] => self.config = Config::amoeba5(),
+            ["hold"] => self.hold = true,
+            ["release"] => self.hold = false,
+            ["quiet"] => self.quiet = true,
+            ["loud"] => self.quiet = false,
+            ["cable", name, ref rest @ ..] => self.cable(name, rest),
+            ["box", name, ref cables @ ..] => self.add_box(name, cables),
+            ["register", name, address] => self.register(name, initial(address)),
+            ["unicast", name, from, to, bytes, ref rest @ ..] => {
+                self.send(name, from, to, number(bytes), rest, false);
+            }
+            ["multicast", name, from, to, bytes, ref rest @ ..] => {
+                self.send(name, from, to, number(bytes), rest, true);
+            }
+            ["broadcast", name, from, bytes, "hops", hops] => {
+                let now = self.now;
+                let sender = self.boxes.get_mut(name).expect("a box");
+                let endpoint = sender.endpoints[&initial(from)];
+                let payload = vec![0; number(bytes)];
+                if let Err(error) = sender.flip.broadcast(now, endpoint, payload, number(hops)) {
+                    self.say(format_args!("{name}: {error}"));
+                }
+            }
+            ["inject", name, cable, station, ref rest @ ..] => {
+                self.inject(name, cable, number(station), rest);
+            }
+            ["control", name, cable, on, trusted] => {
+                let boxed = self.boxes.get_mut(name).expect("a box");
+                let network = boxed.cables.iter().position(|known| known == cable);
+                let network = NetworkId(network.expect("a cable of the box") as u8);
+                boxed
+                    .flip
+                    .control(network, on == "on", trusted == "trusted");
+            }
+            ["lose", count] => self.to_lose = number(count),
+            ["run"] => {}
+            ["run", millis] => {
+                self.run_until(self.now + Duration::from_millis(number(millis)));
+            }
+            ["routes", name, address] => self.routes(name, initial(address)),
+            ["drops", name] => {
+                let dropped = self.boxes[name].flip.stats().dropped;
+                for (reason, count) in dropped {
+                    self.say(format_args!("{name} dropped {count}: {reason}"));
+                }
+            }
+            ["sent", name] => {
+                for (at, network) in self.boxes[name].flip.stats().networks.iter().enumerate() {
+                    let cable = self.boxes[name].cables[at].clone();
+                    let total = network.sent.total();
+                    self.say(format_args!("{name} sent {total} on {cable}"));
+                }
+            }
+            _ => panic!("no such command: {line}"),
+        }
+        if !self.hold {
+            self.run();
+        }
+    }
+
+    fn cable(&mut self, name: &str, rest: &[&str]) {
+        let mut link = Link {
+            mtu: 1_498,
+            weight: 3,
+            multicast: true,
+            trusted: true,
+        };
+        let mut words = rest.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "mtu" => link.mtu = number(words.next().expect("a size")),
+                "no-multicast" => link.multicast = false,
+                "untrusted" => link.trusted = false,
+                weight => link.weight = number(weight),
+            }
+        }
+        self.cables.insert(
+            name.to_owned(),
+            Cable {
+                link,
+                stations: Vec::new(),
+            },
+        );
+    }
+
+    fn add_box(&mut self, name: &str, cables: &[&str]) {
+        let mut flip = FlipBox::new(self.config);
+        for cable in cables {
+            let cable = self.cables.get_mut(*cable).expect("a cable");
+            let network = flip.attach(cable.link);
+            cable.stations.push((name.to_owned(), network));
+        }
+        let interface = flip.interface();
+        let cables = cables.iter().map(|cable| (*cable).to_owned()).collect();
+        let boxed = Boxed {
+            flip,
+            interface,
+            endpoints: BTreeMap::new(),
+            cables,
+        };
+        self.boxes.insert(name.to_owned(), boxed);
+    }
+
+    fn register(&mut self, name: &str, letter: char) {
+        let boxed = self.boxes.get_mut(name).expect("a box");
+        let endpoint = boxed.flip.register(boxed.interface, private(letter));
+        boxed.endpoints.insert(letter, endpoint);
+    }
+
+    fn send(
+        &mut self,
+        name: &str,
+        from: &str,
+        to: &str,
+        bytes: usize,
+        rest: &[&str],
+        multicast: bool,
+    ) {
+        let mut options = SendOptions::default();
+        let mut at_least = 0;
+        let mut words = rest.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "security" => options.security = true,
+                "relocate" => options.relocate = true,
+                "skip-own" => options.skip_own = true,
+                "locate" => {
+                    let millis = number(words.next().expect("a time"));
+                    options.locate_time = Duration::from_millis(millis);
+                }
+                "at-least" => at_least = number(words.next().expect("a number")),
+                word => panic!("no such option: {word}"),
+            }
+        }
+        let (now, to) = (self.now, private(initial(to)).one_way());
+        let sender = self.boxes.get_mut(name).expect("a box");
+        let endpoint = sender.endpoints[&initial(from)];
+        let payload = vec![0; bytes];
+        let sent = if multicast {
+            sender
+                .flip
+                .multicast(now, endpoint, to, payload, at_least, options)
+        } else {
+            sender.flip.unicast(now, endpoint, to, payload, options)
+        };
+        if let Err(error) = sent {
+            self.say(format_args!("{name}: {error}"));
+        }
+    }
+
+    fn inject(&mut self, name: &str, cable: &str, station: u64, words: &[&str]) {
+        let [kind, source, destination, id, hops, rest @ ..] = words else {
+            panic!("too few words to inject");
+        };
+        let (numbers, flags): (Vec<&str>, Vec<&str>) = rest
+            .iter()
+            .partition(|word| word.chars().all(|letter| letter.is_ascii_digit()));
+        let numbers: Vec<u32> = numbers.iter().map(|word| number(word)).collect();
+        let (actual, maximum) = hops.split_once('/').expect("two hop counts");
+        let length = numbers.first().copied().unwrap_or(0);
+        let kind = match *kind {
+            "LOCATE" => Kind::Locate,
+            "HEREIS" => Kind::HereIs {
+                count: numbers[0] as u16,
+                trusted: numbers[1] as u16,
+            },
+            "UNIDATA" => Kind::UniData,
+            "MULTIDATA" => Kind::MultiData,
+            "NOTHERE" => Kind::NotHere,
+            "UNTRUSTED" => Kind::Untrusted,
+            kind => panic!("no such packet: {kind}"),
+        };
+        let (length, offset) = match kind {
+            Kind::HereIs { .. } => (0, 0),
+            _ => (length, numbers.get(1).copied().unwrap_or(0)),
+        };
+        let repr = Repr {
+            kind,
+            flags: Flags {
+                security: flags.contains(&"security"),
+                unreachable: flags.contains(&"unreachable"),
+                tainted: flags.contains(&"unsafe"),
+            },
+            actual: number(actual),
+            maximum: number(maximum),
+            destination: private(initial(destination)).one_way(),
+            source: private(initial(source)).one_way(),
+            message: number(id),
+            offset,
+            total: numbers
+                .get(2)
+                .copied()
+                .unwrap_or(length)
+                .max(offset + length),
+        };
+        let bytes = repr.emit(&vec![0; length as usize]);
+        let boxed = self.boxes.get_mut(name).expect("a box");
+        let network = boxed.cables.iter().position(|known| known == cable);
+        let network = NetworkId(network.expect("a cable of the box") as u8);
+        let from = LinkAddress::Station(station);
+        boxed.flip.handle_frame(self.now, network, from, &bytes);
+    }
+
+    fn routes(&mut self, name: &str, letter: char) {
+        let boxed = &self.boxes[name];
+        let ways = boxed.flip.locations(private(letter).one_way()).to_vec();
+        let cables = boxed.cables.clone();
+        if ways.is_empty() {
+            self.say(format_args!("{name} knows no way to {letter}"));
+        }
+        for way in ways {
+            let cable = &cables[usize::from(way.network.0)];
+            let (station, hops, count, trusted) = (way.station, way.hops, way.count, way.trusted);
+            self.say(format_args!(
+                "{name} knows {letter} at {cable} {station} hops {hops} count {count} trusted {trusted}"
+            ));
+        }
+    }
+
+    /// Moves frames until nothing moves; time stands still.
+    fn run(&mut self) {
+        loop {
+            let names: Vec<String> = self.boxes.keys().cloned().collect();
+            for name in &names {
+                self.drain(name);
+            }
+            let Some((name, network, from, bytes)) = self.flying.pop_front() else {
+                return;
+            };
+            let receiver = self.boxes.get_mut(&name).expect("a box");
+            receiver.flip.handle_frame(self.now, network, from, &bytes);
+        }
+    }
+
+    fn run_until(&mut self, end: Instant) {
+        self.run();
+        loop {
+            let timeouts = self
+                .boxes
+                .values()
+                .filter_map(|boxed| boxed.flip.poll_timeout());
+            let Some(next) = timeouts.min().filter(|next| *next <= end) else {
+                break;
+            };
+            self.now = next;
+            let names: Vec<String> = self.boxes.keys().cloned().collect();
+            for name in names {
+                self.boxes
+                    .get_mut(&name)
+                    .expect("a box")
+                    .flip
+                    .handle_timeout(self.now);
+            }
+            self.run();
+        }
+        self.now = end;
+    }
+
+    fn drain(&mut self, name: &str) {
+        while let Some(frame) = self
+            .boxes
+            .get_mut(name)
+            .expect("a box")
+            .flip
+            .poll_transmit()
+        {
+            self.transmit(name, frame);
+        }
+        while let Some(event) = self.boxes.get_mut(name).expect("a box").flip.poll_event() {
+            let at = self.now;
+            match event {
+                Event::Fragment { fragment, .. } => {
+                    let (source, to) = (letter(fragment.source), letter(fragment.destination));
+                    let (id, offset) = (fragment.message, fragment.offset);
+                    let (length, total) = (fragment.payload.len(), fragment.total);
+                    let tainted = if fragment.tainted { " unsafe" } else { "" };
+                    self.say(format_args!(
+                        "{at} {name} delivers {source} -> {to} #{id} {length} B @{offset} of {total}{tainted}"
+                    ));
+                }
+                Event::NotDelivered {
+                    destination,
+                    message,
+                    reason,
+                    payload,
+                    ..
+                } => {
+                    let (to, length) = (letter(destination), payload.len());
+                    self.say(format_args!(
+                        "{at} {name} did not deliver #{message} to {to}, {length} B: {reason}"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, name: &str, frame: Frame) {
+        let cable_name = self.boxes[name].cables[usize::from(frame.network.0)].clone();
+        let cable = &self.cables[&cable_name];
+        let own = cable
+            .stations
+            .iter()
+            .position(|(station, _)| station == name);
+        let own = own.expect("a box is a station of its cables");
+        let lost = self.to_lose > 0;
+        self.to_lose -= u64::from(lost);
+        for (at, (station, network)) in cable.stations.iter().enumerate() {
+            let is_for = match frame.to {
+                LinkAddress::Station(number) => number == at as u64,
+                LinkAddress::Broadcast | LinkAddress::Multicast(_) => at != own,
+            };
+            if is_for && !lost {
+                let from = LinkAddress::Station(own as u64);
+                self.flying
+                    .push_back((station.clone(), *network, from, frame.bytes.clone()));
+            }
+        }
+        if !self.quiet {
+            let packet = Packet::new_checked(&frame.bytes).expect("a box sends packets");
+            let mut line = Repr::parse(&packet).expect("of known types").to_string();
+            for letter in ('A'..='Z').chain(['-']) {
+                let address = private(letter).one_way().to_string();
+                line = line.replace(&address, &letter.to_string());
+            }
+            let to = match frame.to {
+                LinkAddress::Multicast(_) => "multicast".to_owned(),
+                to => to.to_string(),
+            };
+            let lost = if lost { "  lost" } else { "" };
+            let at = self.now;
+            self.say(format_args!("{at} {name} {cable_name} {to}  {line}{lost}"));
+        }
+    }
+}
+
+fn run_script(text: &str) -> String {
+    let mut world = World::default();
+    let mut result = String::new();
+    let mut expecting = false;
+    for line in text.lines() {
+        if expecting {
+            // An empty line ends what is expected; the commands of the next block follow.
+            expecting = !line.is_empty();
+            continue;
+        }
+        if line == "----" {
+            result.push_str("----\n");
+            result.push_str(&std::mem::take(&mut world.out));
+            result.push('\n');
+            expecting = true;
+        } else {
+            result.push_str(line);
+            result.push('\n');
+            if !line.is_empty() && !line.starts_with('#') {
+                world.command(line);
+            }
+        }
+    }
+    assert!(world.out.is_empty(), "the last block has no line of dashes");
+    result.truncate(result.trim_end().len());
+    result.push('\n');
+    result
+}
+
+fn scripts(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder of scripts") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            scripts(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "txt") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_script_gives_its_trace() {
+    let mut found = Vec::new();
+    scripts(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data"),
+        &mut found,
+    );
+    found.sort();
+    assert!(found.len() >= 10, "the scripts are there");
+    for path in found {
+        let text = std::fs::read_to_string(&path).expect("a readable script");
+        let result = run_script(&text);
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&path, result).expect("a writable script");
+        } else {
+            expect_test::expect_file![&path].assert_eq(&result);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The Rust side of the standard modules, and what it works on.
+
+pub(crate) mod local;
+pub(crate) mod output;
+pub(crate) mod input;
+pub(crate) mod values;
+pub(crate) mod in_out;
+pub(crate) mod math;
+pub(crate) mod time;
+pub(crate) mod args;
+pub(crate) mod conversions;

@@ -1,0 +1,74 @@
+//! Getting a worker's attention from another thread.
+//!
+//! A [`Bell`] sets the flag that compiled code polls, and wakes the worker if it is resting. The flag lies in the arena, which goes away with the
+//! processor; so the bell is told when, and rings nowhere after that.
+#![allow(unsafe_code, reason = "sets a flag in the arena")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+/// Rings a processor's doorbell; cheap to copy.
+#[derive(Clone, Debug)]
+pub struct Bell(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Address of the flag; zero when the processor is gone.
+    flag: usize,
+    rung: bool,
+}
+
+impl Bell {
+    /// A bell for a flag that outlives it, or [`Bell::detach`].
+    pub(crate) fn new(flag: &AtomicU32) -> Bell {
+        Bell(Arc::new(Inner {
+            state: Mutex::new(State {
+                flag: std::ptr::from_ref(flag) as usize,
+                rung: false,
+            }),
+            wake: Condvar::new(),
+        }))
+    }
+
+    /// Something waits for the worker.
+    pub fn ring(&self) {
+        let mut state = self.0.state.lock();
+        state.rung = true;
+        if state.flag != 0 {
+            // SAFETY: the flag lives until `detach` sets this to zero under the same lock.
+            let flag = unsafe { &*(state.flag as *const AtomicU32) };
+            flag.store(1, Ordering::Release);
+        }
+        self.0.wake.notify_one();
+    }
+
+    /// Rests until the bell rings, unless it has rung since the last rest, or until the deadline.
+    pub fn wait(&self, deadline: Option<Instant>) {
+        let mut state = self.0.state.lock();
+        while !state.rung {
+            match deadline {
+                Some(deadline) => {
+                    if self.0.wake.wait_until(&mut state, deadline).timed_out() {
+                        break;
+                    }
+                }
+                None => self.0.wake.wait(&mut state),
+            }
+        }
+        state.rung = false;
+    }
+
+    /// The flag is going away.
+    pub(crate) fn detach(&self) {
+        self.0.state.lock().flag = 0;
+    }
+}

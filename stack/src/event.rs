@@ -1,0 +1,77 @@
+//! What a stack hands to the worker: deliveries, in the total order where they have a number.
+
+use group::{LostReason, MemberIndex, MessageId, Payload, SeqNo};
+
+/// One thing that the worker takes out of the delivery queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// This processor is in the group. What follows starts with number `next`.
+    Entered {
+        /// Who we are.
+        me: MemberIndex,
+        /// Who numbers.
+        sequencer: MemberIndex,
+        /// The first number that is delivered here.
+        next: SeqNo,
+        /// Who is in already, ourselves included.
+        members: Vec<MemberIndex>,
+    },
+    /// No group was found, or it would not take us. Nothing else will come.
+    JoinFailed,
+    /// A broadcast.
+    Data {
+        /// Its place in the order.
+        seq: SeqNo,
+        /// Who sent it.
+        from: MemberIndex,
+        /// The sender's id of it, as the command was answered.
+        id: MessageId,
+        /// The bytes.
+        payload: Payload,
+    },
+    /// Somebody else came.
+    Joined {
+        /// The place of the join in the order.
+        seq: SeqNo,
+        /// Who.
+        member: MemberIndex,
+    },
+    /// Somebody left.
+    Left {
+        /// The place of the leave in the order.
+        seq: SeqNo,
+        /// Who; after the own leave there is nothing more in the order.
+        member: MemberIndex,
+    },
+    /// A member does not answer any more; the group cannot go on without it.
+    Lost {
+        /// Who.
+        member: MemberIndex,
+        /// How it was noticed.
+        reason: LostReason,
+    },
+    /// The others went on without this processor.
+    Expelled,
+    /// This processor has left and is not needed any more.
+    Closed,
+}
+
+impl Delivery {
+    /// The place in the total order, of what has one.
+    pub fn seq(&self) -> Option<SeqNo> {
+        match self {
+            Delivery::Data { seq, .. }
+            | Delivery::Joined { seq, .. }
+            | Delivery::Left { seq, .. } => Some(*seq),
+            _ => None,
+        }
+    }
+
+    /// Bytes of payload.
+    pub fn size(&self) -> usize {
+        match self {
+            Delivery::Data { payload, .. } => payload.len(),
+            _ => 0,
+        }
+    }
+}

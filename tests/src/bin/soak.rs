@@ -1,0 +1,219 @@
+//! `cargo soak`: starts the sample programs again and again on several processors and compares what they print.
+//!
+//! Each run is a whole program under `gax`: real processes, real datagrams. A run fails if its output or status differs from what
+//! the program's folder expects, or if it takes longer than the time-out. Every failure is printed with the command that repeats it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+const USAGE: &str =
+    "usage: cargo soak [--runs N] [--processors K] [--at-once J] [--timeout SECONDS] [PROGRAM...]
+
+  --runs N           runs of each program (default 100)
+  --processors K     processors of each run (default 4)
+  --at-once J        runs at the same time (default 1)
+  --timeout SECONDS  for one run (default 60)
+  PROGRAM            folders below programs/ (default: tsp asp sor ab pingpong)";
+
+struct Plan {
+    runs: usize,
+    processors: usize,
+    at_once: usize,
+    timeout: u64,
+    programs: Vec<String>,
+}
+
+/// One program, built, with what it must print.
+struct Subject {
+    name: String,
+    executable: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    expected: Vec<u8>,
+}
+
+fn main() -> ExitCode {
+    let plan = match parse(std::env::args().skip(1)) {
+        Ok(plan) => plan,
+        Err(message) => {
+            eprintln!("soak: {message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&plan) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("soak: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
+    let mut plan = Plan {
+        runs: 100,
+        processors: 4,
+        at_once: 1,
+        timeout: 60,
+        programs: Vec::new(),
+    };
+    while let Some(argument) = arguments.next() {
+        let mut number = |name: &str| -> Result<usize, String> {
+            let text = arguments.next().ok_or(format!("{name} wants a number"))?;
+            match text.parse() {
+                Ok(number) if number > 0 => Ok(number),
+                _ => Err(format!("{name} wants a number above 0, not `{text}`")),
+            }
+        };
+        match argument.as_str() {
+            "--runs" => plan.runs = number("--runs")?,
+            "--processors" => plan.processors = number("--processors")?,
+            "--at-once" => plan.at_once = number("--at-once")?,
+            "--timeout" => plan.timeout = number("--timeout")? as u64,
+            name if name.starts_with('-') => return Err(format!("unknown option `{name}`")),
+            _ => plan.programs.push(argument),
+        }
+    }
+    if plan.programs.is_empty() {
+        plan.programs = ["tsp", "asp", "sor", "ab", "pingpong"]
+            .map(String::from)
+            .to_vec();
+    }
+    Ok(plan)
+}
+
+/// Runs everything; gives the number of failures.
+fn run(plan: &Plan) -> Result<usize, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are a member");
+    let built = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-p",
+            "orcac",
+            "-p",
+            "gax",
+            "-p",
+            "orca-rts",
+        ])
+        .current_dir(root)
+        .status()
+        .map_err(|error| format!("cannot start cargo: {error}"))?;
+    if !built.success() {
+        return Err("the toolchain does not build".into());
+    }
+    let own = std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+    let binaries = own
+        .parent()
+        .expect("an executable lies in a folder")
+        .to_path_buf();
+    let subjects = plan
+        .programs
+        .iter()
+        .map(|name| prepare(root, &binaries, name))
+        .collect::<Result<Vec<_>, _>>()?;
+
+    let total = plan.runs * subjects.len();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..plan.at_once {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= total {
+                        return;
+                    }
+                    let subject = &subjects[index % subjects.len()];
+                    if let Err(failure) = once(plan, &binaries, subject) {
+                        eprintln!("soak: {failure}");
+                        failures.lock().expect("no run panics").push(failure);
+                    }
+                    if (index + 1).is_multiple_of(50) {
+                        eprintln!("soak: {} of {total} runs started", index + 1);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failures.into_inner().expect("no run panics").len();
+    println!(
+        "soak: {total} runs of {} programs on {} processors, {} at once: {failed} failed, {:.1} s",
+        subjects.len(),
+        plan.processors,
+        plan.at_once,
+        started.elapsed().as_secs_f64()
+    );
+    Ok(failed)
+}
+
+fn prepare(root: &Path, binaries: &Path, name: &str) -> Result<Subject, String> {
+    let folder = root.join("programs").join(name);
+    let main = ["orca", "imp"]
+        .iter()
+        .map(|ending| folder.join(name).with_extension(ending))
+        .find(|path| path.exists())
+        .ok_or(format!("no program `{name}` below programs/"))?;
+    let executables = binaries.join("soak-programs");
+    fs::create_dir_all(&executables).map_err(|error| format!("cannot make a folder: {error}"))?;
+    let executable = executables.join(name);
+    let built = Command::new(binaries.join("orcac"))
+        .arg("build")
+        .arg(&main)
+        .arg("-o")
+        .arg(&executable)
+        .status()
+        .map_err(|error| format!("cannot start orcac: {error}"))?;
+    if !built.success() {
+        return Err(format!("`{name}` does not compile"));
+    }
+    let arguments = fs::read_to_string(folder.join("args")).unwrap_or_default();
+    let expected = fs::read(folder.join("expected.stdout"))
+        .map_err(|error| format!("`{name}` has no expected.stdout: {error}"))?;
+    Ok(Subject {
+        name: name.into(),
+        executable,
+        arguments: arguments.split_whitespace().map(String::from).collect(),
+        folder,
+        expected,
+    })
+}
+
+fn once(plan: &Plan, binaries: &Path, subject: &Subject) -> Result<(), String> {
+    let mut command = Command::new(binaries.join("gax"));
+    command
+        .args([
+            "-n",
+            &plan.processors.to_string(),
+            "--timeout",
+            &plan.timeout.to_string(),
+        ])
+        .arg(&subject.executable)
+        .args(&subject.arguments)
+        .current_dir(&subject.folder)
+        .stdin(Stdio::null());
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start gax: {error}"))?;
+    if output.status.code() == Some(0) && output.stdout == subject.expected {
+        return Ok(());
+    }
+    Err(format!(
+        "{}: {}, printed {:?}, expected {:?}\n{}  repeat: (cd {} && {command:?})",
+        subject.name,
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&subject.expected),
+        String::from_utf8_lossy(&output.stderr),
+        subject.folder.display(),
+    ))
+}
