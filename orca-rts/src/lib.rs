@@ -25,6 +25,8 @@ mod over_group;
 mod placement;
 mod process;
 mod start;
+
+pub mod control_channel;
 mod transport;
 mod trap;
 mod value;
