@@ -4,8 +4,8 @@
 //! processor; so the bell is told when, and rings nowhere after that.
 #![allow(unsafe_code, reason = "sets a flag in the arena")]
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};

@@ -34,8 +34,8 @@ mod value;
 pub use builtin::output::Sink;
 pub use doorbell::Bell;
 pub use driver::{
-    MakeSink, Options, ReadMore, StandardInput, StandardOutput, join_outcomes, report, run, run_and_report,
-    run_over, run_processor,
+    MakeSink, Options, ReadMore, StandardInput, StandardOutput, join_outcomes, report, run,
+    run_and_report, run_over, run_processor,
 };
 pub use heap::ArenaError;
 pub use kernel::{Command, Delivery};

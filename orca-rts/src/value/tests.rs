@@ -103,7 +103,12 @@ fn graph_of(root: &'static Type, node: &'static Type) -> &'static Type {
     leak(Type {
         element: node,
         root,
-        ..blank(Kind::Graph, 0, (Graph::ROOT_OFFSET + root.size).next_multiple_of(8), 8)
+        ..blank(
+            Kind::Graph,
+            0,
+            (Graph::ROOT_OFFSET + root.size).next_multiple_of(8),
+            8,
+        )
     })
 }
 
@@ -134,7 +139,10 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         self.0 >> 33
     }
 
@@ -299,7 +307,9 @@ fn equality_of_arrays_compares_lower_bounds_unless_empty() {
         let shifted = Scratch::new(heap, kind).expect("memory");
         let bounds = [Dimension { lower: 0, count: 2 }];
         array::make(heap, kind, shifted.place, &bounds).expect("memory");
-        array::elements(kind, shifted.place).bytes_mut(2).copy_from_slice(b"ab");
+        array::elements(kind, shifted.place)
+            .bytes_mut(2)
+            .copy_from_slice(b"ab");
         assert_eq!(array::string_bytes(shifted.place), b"ab");
         assert!(!compare::equal(kind, literal.place, shifted.place));
         copy(heap, kind, shifted.place, literal.place).expect("memory");
@@ -308,9 +318,15 @@ fn equality_of_arrays_compares_lower_bounds_unless_empty() {
         // Two empty arrays are equal whatever their bounds.
         let never = Scratch::new(heap, kind).expect("memory");
         let empty = make_string(heap, "");
-        assert_eq!(array::dimension(empty.place, 0), Dimension { lower: 1, count: 0 });
+        assert_eq!(
+            array::dimension(empty.place, 0),
+            Dimension { lower: 1, count: 0 }
+        );
         assert!(compare::equal(kind, never.place, empty.place));
-        assert_eq!(compare::hash(kind, never.place), compare::hash(kind, empty.place));
+        assert_eq!(
+            compare::hash(kind, never.place),
+            compare::hash(kind, empty.place)
+        );
     });
 }
 
@@ -319,14 +335,31 @@ fn the_first_element_of_a_matrix_is_where_compiled_code_looks() {
     with_heap(|heap| {
         let kind = array_of(integer(), 2);
         let value = Scratch::new(heap, kind).expect("memory");
-        let bounds = [Dimension { lower: -2, count: 3 }, Dimension { lower: 5, count: 4 }];
+        let bounds = [
+            Dimension {
+                lower: -2,
+                count: 3,
+            },
+            Dimension { lower: 5, count: 4 },
+        ];
         array::make(heap, kind, value.place, &bounds).expect("memory");
         let head: Array = value.place.get();
         assert_eq!(head.size, 12);
         assert_eq!(head.offset, -2 * 4 + 5);
         let first = array::elements(kind, value.place);
-        assert_eq!(value.place.follow().element((-2i64 * 4 + 5) as u64, 4), first);
-        assert!(array::element_count(&[Dimension { lower: 0, count: i32::MAX }; 3]).is_none());
+        assert_eq!(
+            value.place.follow().element((-2i64 * 4 + 5) as u64, 4),
+            first
+        );
+        assert!(
+            array::element_count(
+                &[Dimension {
+                    lower: 0,
+                    count: i32::MAX
+                }; 3]
+            )
+            .is_none()
+        );
     });
 }
 
@@ -407,7 +440,9 @@ fn number(kind: &Type, value: Place) -> u64 {
 
 fn contents(kind: &Type, set: Place) -> Vec<u64> {
     use super::describe::Describe;
-    set::places(kind, set).map(|place| number(kind.element_type(), place)).collect()
+    set::places(kind, set)
+        .map(|place| number(kind.element_type(), place))
+        .collect()
 }
 
 fn model_insert(kind: Kind, model: &mut Vec<u64>, number: u64) {
@@ -424,7 +459,9 @@ fn model_delete(model: &mut Vec<u64>, number: u64) -> bool {
 fn check_against_model(heap: Heap, kind: Kind, of: &'static Type, seed: u64, range: u64) {
     let kind = set_of(kind, of);
     let mut random = Random(seed);
-    let values: Vec<_> = (0..2).map(|_| Scratch::new(heap, kind).expect("memory")).collect();
+    let values: Vec<_> = (0..2)
+        .map(|_| Scratch::new(heap, kind).expect("memory"))
+        .collect();
     let mut models: Vec<Vec<u64>> = vec![Vec::new(); 2];
     for step in 0..3000 {
         let which = random.below(2) as usize;
@@ -459,11 +496,15 @@ fn check_against_model(heap: Heap, kind: Kind, of: &'static Type, seed: u64, ran
             }
             90..92 => {
                 set::union(heap, kind, place, other).expect("memory");
-                other_model.iter().for_each(|&n| model_insert(kind.kind, model, n));
+                other_model
+                    .iter()
+                    .for_each(|&n| model_insert(kind.kind, model, n));
             }
             92..94 => {
                 set::difference(heap, kind, place, other);
-                other_model.iter().for_each(|&n| drop(model_delete(model, n)));
+                other_model
+                    .iter()
+                    .for_each(|&n| drop(model_delete(model, n)));
             }
             94..96 => {
                 set::intersection(heap, kind, place, other).expect("memory");
@@ -473,9 +514,15 @@ fn check_against_model(heap: Heap, kind: Kind, of: &'static Type, seed: u64, ran
             96..98 => {
                 set::symmetric(heap, kind, place, other).expect("memory");
                 let mut others = other_model.clone();
-                model.iter().for_each(|&n| drop(model_delete(&mut others, n)));
-                other_model.iter().for_each(|&n| drop(model_delete(model, n)));
-                others.iter().for_each(|&n| model_insert(kind.kind, model, n));
+                model
+                    .iter()
+                    .for_each(|&n| drop(model_delete(&mut others, n)));
+                other_model
+                    .iter()
+                    .for_each(|&n| drop(model_delete(model, n)));
+                others
+                    .iter()
+                    .for_each(|&n| model_insert(kind.kind, model, n));
             }
             _ => {
                 copy(heap, kind, place, other).expect("memory");
@@ -557,7 +604,10 @@ fn names_of_deleted_nodes_are_never_good_again() {
                     let node = graph::node(kind, value.place, *name).expect("a good name");
                     assert_eq!(array::string_bytes(node), text.as_bytes());
                 }
-                assert!(dead.iter().all(|&name| graph::node(kind, value.place, name).is_none()));
+                assert!(
+                    dead.iter()
+                        .all(|&name| graph::node(kind, value.place, name).is_none())
+                );
             }
         }
         assert!(graph::node(kind, value.place, Nodename::default()).is_none());
@@ -571,8 +621,9 @@ fn the_slot_freed_last_is_used_first_and_a_copy_goes_on_alike() {
     with_heap(|heap| {
         let kind = graph_of(record(&[]), record(&[integer()]));
         let value = Scratch::new(heap, kind).expect("memory");
-        let names: Vec<Nodename> =
-            (0..4).map(|_| graph::add(heap, kind, value.place).expect("memory")).collect();
+        let names: Vec<Nodename> = (0..4)
+            .map(|_| graph::add(heap, kind, value.place).expect("memory"))
+            .collect();
         assert_eq!(names[3], Nodename { age: 1, index: 3 });
         graph::delete(heap, kind, value.place, names[1]);
         graph::delete(heap, kind, value.place, names[2]);
@@ -587,6 +638,9 @@ fn the_slot_freed_last_is_used_first_and_a_copy_goes_on_alike() {
             assert_eq!(graph::add(heap, kind, twin.place), Ok(expected));
         }
         free(heap, kind, value.place);
-        assert_eq!(graph::add(heap, kind, value.place), Ok(Nodename { age: 1, index: 0 }));
+        assert_eq!(
+            graph::add(heap, kind, value.place),
+            Ok(Nodename { age: 1, index: 0 })
+        );
     });
 }

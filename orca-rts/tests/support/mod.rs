@@ -301,7 +301,9 @@ pub fn run_over_devices(
         .map(|(device, number)| {
             let config = stack::Config::new(vec![device.link()], port, number == 0);
             let driver = stack::driver::DriverConfig::default();
-            let rng = stack::flip_net::rng::Rng::new(u64::from(std::process::id()) << 16 | u64::from(number));
+            let rng = stack::flip_net::rng::Rng::new(
+                u64::from(std::process::id()) << 16 | u64::from(number),
+            );
             OverGroup::start(config, vec![device], driver, number, count, rng).expect("a group")
         })
         .collect();
