@@ -27,6 +27,7 @@ mod process;
 mod start;
 
 pub mod control_channel;
+mod stepped;
 mod transport;
 mod trap;
 mod value;
@@ -41,6 +42,7 @@ pub use heap::ArenaError;
 pub use kernel::{Command, Delivery};
 pub use over_group::{GroupError, OverGroup};
 pub use process::stack::STACK_BYTES_DEFAULT;
+pub use stepped::{Progress, Stepped};
 pub use transport::{OrderedMember, Transport, ordered};
 pub use trap::{Outcome, STATUS_FINE, STATUS_INTERNAL, STATUS_LOST, STATUS_TRAP};
 pub use value::describe::{ProgramError, ProgramRef};

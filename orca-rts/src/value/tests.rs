@@ -502,9 +502,9 @@ fn check_against_model(heap: Heap, kind: Kind, of: &'static Type, seed: u64, ran
             }
             92..94 => {
                 set::difference(heap, kind, place, other);
-                other_model
-                    .iter()
-                    .for_each(|&n| drop(model_delete(model, n)));
+                other_model.iter().for_each(|&n| {
+                    model_delete(model, n);
+                });
             }
             94..96 => {
                 set::intersection(heap, kind, place, other).expect("memory");
@@ -514,12 +514,12 @@ fn check_against_model(heap: Heap, kind: Kind, of: &'static Type, seed: u64, ran
             96..98 => {
                 set::symmetric(heap, kind, place, other).expect("memory");
                 let mut others = other_model.clone();
-                model
-                    .iter()
-                    .for_each(|&n| drop(model_delete(&mut others, n)));
-                other_model
-                    .iter()
-                    .for_each(|&n| drop(model_delete(model, n)));
+                model.iter().for_each(|&n| {
+                    model_delete(&mut others, n);
+                });
+                other_model.iter().for_each(|&n| {
+                    model_delete(model, n);
+                });
                 others
                     .iter()
                     .for_each(|&n| model_insert(kind.kind, model, n));
