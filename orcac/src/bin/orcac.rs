@@ -420,7 +420,10 @@ fn run(arguments: Run) -> u8 {
     program_arguments.extend(arguments.args);
     let settings = orcac::run::Settings {
         processors: arguments.run.processors,
-        arguments: program_arguments.into_iter().map(OsString::into_encoded_bytes).collect(),
+        arguments: program_arguments
+            .into_iter()
+            .map(OsString::into_encoded_bytes)
+            .collect(),
         stack_size: arguments.run.stack,
     };
     let status = orcac::run::run(&loaded, &settings);
@@ -431,12 +434,18 @@ fn run(arguments: Run) -> u8 {
 fn parse_size(text: &str) -> Result<u64, String> {
     let units = [('K', 10), ('M', 20), ('G', 30)];
     let unit = units.iter().find_map(|(unit, shift)| {
-        let digits = text.strip_suffix(*unit).or_else(|| text.strip_suffix(unit.to_ascii_lowercase()))?;
+        let digits = text
+            .strip_suffix(*unit)
+            .or_else(|| text.strip_suffix(unit.to_ascii_lowercase()))?;
         Some((digits, *shift))
     });
     let (digits, shift) = unit.unwrap_or((text, 0));
-    let number: u64 = digits.parse().map_err(|_| "expected a number, perhaps with K, M or G".to_owned())?;
-    let size = number.checked_mul(1 << shift).filter(|size| (16 << 10..=1 << 40).contains(size));
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a number, perhaps with K, M or G".to_owned())?;
+    let size = number
+        .checked_mul(1 << shift)
+        .filter(|size| (16 << 10..=1 << 40).contains(size));
     size.ok_or_else(|| "expected 16K to 1024G".to_owned())
 }
 
