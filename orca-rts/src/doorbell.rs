@@ -4,20 +4,21 @@
 //! processor; so the bell is told when, and rings nowhere after that.
 #![allow(unsafe_code, reason = "sets a flag in the arena")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 /// Rings a processor's doorbell; cheap to copy.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bell(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
     wake: Condvar,
+    /// Wakes a worker that rests elsewhere than on this bell.
+    elsewhere: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Debug)]
@@ -36,11 +37,20 @@ impl Bell {
                 rung: false,
             }),
             wake: Condvar::new(),
+            elsewhere: OnceLock::new(),
         }))
     }
 
-    /// Something waits for the worker.
+    /// Something waits for the worker: it is told at its next poll, and woken if it rests.
     pub fn ring(&self) {
+        self.raise();
+        if let Some(wake) = self.0.elsewhere.get() {
+            wake();
+        }
+    }
+
+    /// As [`Bell::ring`], by somebody who wakes a worker that rests elsewhere himself.
+    pub fn raise(&self) {
         let mut state = self.0.state.lock();
         state.rung = true;
         if state.flag != 0 {
@@ -49,6 +59,12 @@ impl Bell {
             flag.store(1, Ordering::Release);
         }
         self.0.wake.notify_one();
+    }
+
+    /// The worker rests elsewhere; this is how it is woken there. Only the first one counts.
+    pub fn also_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
+        // A second one would wake the same worker again.
+        let _ = self.0.elsewhere.set(Box::new(wake));
     }
 
     /// Rests until the bell rings, unless it has rung since the last rest, or until the deadline.

@@ -26,10 +26,10 @@ use crate::kernel::{Command, Kernel, Parts};
 use crate::process::signal::SignalStack;
 use crate::process::stack::{STACK_BYTES_DEFAULT, Stacks};
 use crate::process::switch::{Machine, set_float_mode};
-use crate::process::waiting::Jobs;
+use crate::process::waiting::{Jobs, read_standard_input};
 use crate::process::worker::Worker;
 use crate::transport::{Alone, Transport, ordered};
-use crate::trap::{Outcome, STATUS_INTERNAL};
+use crate::trap::{Outcome, STATUS_INTERNAL, STATUS_LOST};
 use crate::value::describe::ProgramRef;
 
 /// How long a processor must be idle before it says so.
@@ -38,15 +38,19 @@ const IDLE_DELAY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(10);
 /// The stack of operations is so much larger than that of a process.
 const OPERATION_STACK_FACTOR: u64 = 8;
+/// How long a processor that has ended serves the others.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Reads more input, however long it takes; nothing at the end.
+pub type ReadMore = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
 
 /// Where standard input comes from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub enum StandardInput {
-    /// That of the operating-system process.
-    #[default]
-    Inherited,
     /// These bytes.
     Bytes(Vec<u8>),
+    /// A function that is called on a thread of its own.
+    Read(ReadMore),
 }
 
 /// Makes the sink of a processor's output.
@@ -71,7 +75,7 @@ impl Default for Options {
             arguments: Vec::new(),
             stack_bytes: STACK_BYTES_DEFAULT,
             heap_bytes: u64::MAX,
-            input: StandardInput::Inherited,
+            input: StandardInput::Read(Arc::new(read_standard_input)),
             output: Arc::new(|_| Box::new(StandardOutput)),
         }
     }
@@ -136,7 +140,7 @@ impl Processor {
         });
         // Standard input belongs to processor 0.
         let input = match &options.input {
-            StandardInput::Inherited if number == 0 => Input::default(),
+            StandardInput::Read(_) if number == 0 => Input::default(),
             StandardInput::Bytes(bytes) if number == 0 => Input::ended_with(bytes.clone()),
             _ => Input::ended_with(Vec::new()),
         };
@@ -265,14 +269,18 @@ fn drive(
     let bell = Bell::new(processor.worker.kernel.machine.poll_flag());
     let _detach = DetachOnDrop(bell.clone());
     let mut driver = Driver {
-        jobs: Jobs::new(bell.clone()),
+        jobs: Jobs::new(bell.clone(), options.input.clone()),
         ticker: Ticker::new(bell.clone()),
         processor,
         transport,
         idle_since: None,
     };
     driver.transport.attach(bell);
-    driver.run()
+    let outcome = driver.run();
+    if outcome.status != STATUS_LOST {
+        driver.transport.close(Instant::now() + CLOSE_PATIENCE);
+    }
+    outcome
 }
 
 /// Detaches the bell before the arena goes, however the processor ends.

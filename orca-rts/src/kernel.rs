@@ -32,6 +32,9 @@ use crate::trap::{Failure, Outcome, STATUS_LOST, STATUS_TRAP, located, place};
 use crate::value::describe::{ProgramRef, entries, text, type_at};
 use crate::value::place::Place;
 
+/// Bytes of a message at most: what the group carries.
+const MESSAGE_BYTES_MAX: usize = (1 << 26) - 64;
+
 const _: () = assert!(BLOCKED != orca_abi::descriptor::DONE);
 
 /// What a processor asks of the group.
@@ -319,6 +322,17 @@ impl Kernel {
         });
         if self.ncpus == 1 {
             self.loopback.push_back(bytes);
+        } else if bytes.len() > MESSAGE_BYTES_MAX {
+            let line = format!(
+                "Limit exceeded on CPU {}: arguments of {} bytes are more than a message carries",
+                self.me,
+                bytes.len()
+            );
+            self.fail(Failure {
+                status: STATUS_TRAP,
+                line,
+                is_local: true,
+            });
         } else {
             self.outstanding += 1;
             self.commands.push_back(Command::Broadcast(bytes));

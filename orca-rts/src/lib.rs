@@ -17,9 +17,11 @@ mod entry;
 mod format;
 mod heap;
 mod kernel;
+mod launched;
 mod marshal;
 mod message;
 mod object;
+mod over_group;
 mod placement;
 mod process;
 mod start;
@@ -32,11 +34,12 @@ pub mod control_channel;
 pub use builtin::output::Sink;
 pub use doorbell::Bell;
 pub use driver::{
-    MakeSink, Options, StandardInput, StandardOutput, join_outcomes, report, run, run_and_report,
+    MakeSink, Options, ReadMore, StandardInput, StandardOutput, join_outcomes, report, run, run_and_report,
     run_over, run_processor,
 };
 pub use heap::ArenaError;
 pub use kernel::{Command, Delivery};
+pub use over_group::{GroupError, OverGroup};
 pub use process::stack::STACK_BYTES_DEFAULT;
 pub use transport::{OrderedMember, Transport, ordered};
 pub use trap::{Outcome, STATUS_FINE, STATUS_INTERNAL, STATUS_LOST, STATUS_TRAP};

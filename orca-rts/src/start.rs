@@ -6,11 +6,14 @@
 #![allow(unsafe_code, reason = "the C entry of executables")]
 
 use std::ffi::{CStr, c_char};
-use std::sync::Arc;
+use std::os::fd::FromRawFd;
+use std::os::unix::net::UnixStream;
 
 use orca_abi::descriptor::Program;
 
-use crate::driver::{Options, StandardOutput, report, run};
+use crate::control_channel::CONTROL_VARIABLE;
+use crate::driver::{Options, report, run};
+use crate::launched::run_launched;
 use crate::trap::{Outcome, STATUS_INTERNAL};
 use crate::value::describe::ProgramRef;
 
@@ -44,10 +47,30 @@ extern "C" fn start(argc: i32, argv: *const *const c_char, program: *const Progr
             });
         }
     };
+    if let Some(channel) = take_channel() {
+        let name = arguments.into_iter().next().unwrap_or_default();
+        return run_launched(program, name, channel);
+    }
     let options = Options {
         arguments,
-        output: Arc::new(|_| Box::new(StandardOutput)),
         ..Options::default()
     };
     report(&run(program, 1, &options))
+}
+
+/// The control channel, if a launcher started this process; the program does not see the variable.
+fn take_channel() -> Option<UnixStream> {
+    let number: i32 = std::env::var(CONTROL_VARIABLE).ok()?.parse().ok()?;
+    // SAFETY: no other thread runs yet; the launcher says that the descriptor is a connected socket, and ours alone. In its
+    // old place the program finds nothing.
+    unsafe {
+        std::env::remove_var(CONTROL_VARIABLE);
+        let kept = libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3);
+        if kept < 0 {
+            return None;
+        }
+        libc::close(number);
+        libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+        Some(UnixStream::from_raw_fd(kept))
+    }
 }

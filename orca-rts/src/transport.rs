@@ -1,7 +1,7 @@
 //! What a processor needs of a group, and the group of a program whose processors are threads of one process.
 //!
 //! A [`Transport`] carries commands out and deliveries in, in one total order. The group protocol over FLIP is one
-//! ([`crate::group`]); [`ordered`] makes another out of a queue behind a lock, for processors that share their memory anyway.
+//! ([`crate::over_group`]); [`ordered`] makes another out of a queue behind a lock, for processors that share their memory anyway.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ pub trait Transport: Send {
 
     /// Rests until a delivery waits, the bell rings, or the deadline.
     fn wait(&mut self, deadline: Option<Instant>);
+
+    /// After [`Command::Leave`]: stays until the others need this member no more, or until the deadline.
+    fn close(&mut self, _deadline: Instant) {}
 }
 
 /// The deliveries of a group, as far as not everybody has taken them.

@@ -778,3 +778,56 @@ fn an_object_that_reads_a_clock_cannot_be_replicated() {
             .contains("cannot be shared")
     );
 }
+
+// Over the group protocol.
+
+fn memory(count: usize) -> Vec<std::sync::Arc<dyn stack::flip_net::driver::Device>> {
+    let network = stack::flip_net::driver::MemoryNetwork::new();
+    (0..count).map(|_| network.device() as _).collect()
+}
+
+#[test]
+fn the_same_program_runs_over_a_group() {
+    let sum = program(
+        vec![
+            process("OrcaMain", sum_main, vec![]),
+            process(
+                "adder",
+                adder,
+                vec![shared_account(), parameter(Mode::In, integer())],
+            ),
+        ],
+        vec![account()],
+    );
+    let (outcome, output) = run_over_devices(sum, memory(4));
+    assert_eq!((outcome.status, outcome.message), (0, None));
+    assert_eq!(output, "55\n");
+
+    let explode = program(
+        vec![
+            process("OrcaMain", explode_main, vec![]),
+            process("exploder", exploder, vec![shared_account()]),
+        ],
+        vec![account()],
+    );
+    let (outcome, output) = run_over_devices(explode, memory(3));
+    assert_eq!(output, "7\n");
+    assert_eq!(outcome.status, 70);
+    assert!(
+        outcome
+            .message
+            .expect("a message")
+            .starts_with("Run-time error on CPU 2")
+    );
+
+    let deadlock = program(
+        vec![
+            process("test.OrcaMain", deadlock_main, vec![]),
+            process("test.waiter", waiter, vec![shared_account()]),
+        ],
+        vec![account()],
+    );
+    let (outcome, _) = run_over_devices(deadlock, memory(3));
+    assert_eq!(outcome.status, 70);
+    assert!(outcome.message.expect("a message").contains("deadlock"));
+}

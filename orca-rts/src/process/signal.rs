@@ -24,6 +24,17 @@ const SIGNAL_STACK_BYTES: usize = 64 << 10;
 /// The handlers that were there before ours; signal handlers belong to the whole operating-system process.
 static PREVIOUS: OnceLock<[libc::sigaction; 4]> = OnceLock::new();
 
+/// The host's monotonic clock, in nanoseconds.
+pub(crate) fn monotonic_nanos() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes the structure it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// What a signal told, as the handler leaves it in the request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {

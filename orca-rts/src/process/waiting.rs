@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::worker::{Done, Job, OpenMode};
 use crate::doorbell::Bell;
+use crate::driver::StandardInput;
 
 /// Bytes of input read at once.
 const FILL_BYTES: usize = 64 << 10;
@@ -25,18 +26,20 @@ pub(crate) struct Jobs {
     sender: Sender<Done>,
     receiver: Receiver<Done>,
     bell: Bell,
+    input: StandardInput,
     /// Sleeping processes by the time when they wake.
     sleepers: BTreeMap<(Instant, u32), ()>,
 }
 
 impl Jobs {
     /// No jobs yet; `bell` is rung when one is done.
-    pub(crate) fn new(bell: Bell) -> Jobs {
+    pub(crate) fn new(bell: Bell, input: StandardInput) -> Jobs {
         let (sender, receiver) = channel();
         Jobs {
             sender,
             receiver,
             bell,
+            input,
             sleepers: BTreeMap::new(),
         }
     }
@@ -51,8 +54,9 @@ impl Jobs {
             job => {
                 let sender = self.sender.clone();
                 let bell = self.bell.clone();
+                let input = self.input.clone();
                 let work = move || {
-                    if let Some(done) = perform(job) {
+                    if let Some(done) = perform(job, &input) {
                         // The worker may be gone; then nobody wants the result.
                         let _ = sender.send(done);
                         bell.ring();
@@ -84,15 +88,14 @@ impl Jobs {
     }
 }
 
-fn perform(job: Job) -> Option<Done> {
+fn perform(job: Job, input: &StandardInput) -> Option<Done> {
     match job {
         Job::Fill { stream, file } => {
-            let mut bytes = vec![0; FILL_BYTES];
-            let count = match &file {
-                Some(file) => read(&mut &**file, &mut bytes),
-                None => read(&mut std::io::stdin().lock(), &mut bytes),
+            let bytes = match (&file, input) {
+                (Some(file), _) => read(&mut &**file),
+                (None, StandardInput::Read(more)) => more(),
+                (None, StandardInput::Bytes(_)) => Vec::new(),
             };
-            bytes.truncate(count);
             Some(Done::Filled { stream, bytes })
         }
         Job::Open {
@@ -108,12 +111,21 @@ fn perform(job: Job) -> Option<Done> {
     }
 }
 
+/// Reads what standard input of the operating-system process has.
+pub(crate) fn read_standard_input() -> Vec<u8> {
+    read(&mut std::io::stdin().lock())
+}
+
 /// Reads what is there; an error ends the stream.
-fn read(source: &mut impl Read, bytes: &mut [u8]) -> usize {
+fn read(source: &mut impl Read) -> Vec<u8> {
+    let mut bytes = vec![0; FILL_BYTES];
     loop {
-        match source.read(bytes) {
+        match source.read(&mut bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            result => return result.unwrap_or(0),
+            result => {
+                bytes.truncate(result.unwrap_or(0));
+                return bytes;
+            }
         }
     }
 }

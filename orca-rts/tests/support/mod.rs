@@ -15,7 +15,7 @@ use orca_abi::symbols::Entry;
 use orca_abi::types::{BITWISE_EQUAL, Field, HAS_OBJECT, Kind, PLAIN, Type};
 use orca_abi::value::{Array, Dimension, Graph, ObjectCell};
 use orca_abi::{Table, Text};
-use orca_rts::{Options, Outcome, ProgramRef, Sink, StandardInput};
+use orca_rts::{Options, Outcome, OverGroup, ProgramRef, Sink, StandardInput};
 
 pub fn text(text: &'static str) -> Text {
     Text {
@@ -284,6 +284,38 @@ pub fn run_with(
     // SAFETY: the descriptors above are leaked.
     let program = unsafe { ProgramRef::new(program) }.expect("a program of this version");
     let outcome = orca_rts::run(program, count, &options);
+    let output = String::from_utf8(shown.0.lock().expect("free").clone()).expect("text");
+    (outcome, output)
+}
+
+/// Runs a program on processors that talk over this network of the stack.
+pub fn run_over_devices(
+    program: &'static Program,
+    devices: Vec<Arc<dyn stack::flip_net::driver::Device>>,
+) -> (Outcome, String) {
+    let count = devices.len() as u32;
+    let port = stack::capability::Port::new([1, 2, 3, 4, 5, 6]);
+    let groups = devices
+        .into_iter()
+        .zip(0u32..)
+        .map(|(device, number)| {
+            let config = stack::Config::new(vec![device.link()], port, number == 0);
+            let driver = stack::driver::DriverConfig::default();
+            let rng = stack::flip_net::rng::Rng::new(u64::from(std::process::id()) << 16 | u64::from(number));
+            OverGroup::start(config, vec![device], driver, number, count, rng).expect("a group")
+        })
+        .collect();
+    let shown = Shown::default();
+    let sink = shown.clone();
+    let options = Options {
+        arguments: vec![b"test".to_vec()],
+        input: StandardInput::Bytes(Vec::new()),
+        output: Arc::new(move |_| Box::new(sink.clone())),
+        ..Options::default()
+    };
+    // SAFETY: the descriptors above are leaked.
+    let program = unsafe { ProgramRef::new(program) }.expect("a program of this version");
+    let outcome = orca_rts::run_over(program, &options, groups);
     let output = String::from_utf8(shown.0.lock().expect("free").clone()).expect("text");
     (outcome, output)
 }

@@ -1,0 +1,257 @@
+//! One processor of many, started by a launcher: everything it knows comes through the control channel.
+//!
+//! It opens its network, says where it can be reached, gets its number and its peers, joins, and runs. Its output and what there is to say about
+//! the end go to the launcher; input comes from there on request. When the channel closes, or the launcher says so, the process ends at once.
+//!
+//! Implements: DESIGN 9.
+#![allow(clippy::disallowed_methods, reason = "threads, clocks and sockets of a real processor")]
+
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use stack::capability::Port;
+use stack::driver::DriverConfig;
+use stack::flip_net;
+use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
+use stack::flip_net::rng::Rng;
+
+use crate::builtin::output::Sink;
+use crate::control_channel::{
+    CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Start, Stream, ToProcessor, VERSION,
+};
+use crate::driver::{Options, StandardInput, run_processor};
+use crate::over_group::OverGroup;
+use crate::process::signal::monotonic_nanos;
+use crate::trap::{Outcome, STATUS_INTERNAL, STATUS_LOST};
+use crate::value::compare::Hasher;
+use crate::value::describe::ProgramRef;
+
+/// How long a worker may look for frames before it sleeps, when there are cores to spare.
+const SPIN_MAX: Duration = Duration::from_micros(50);
+
+/// The writing end of the channel.
+#[derive(Clone)]
+struct Channel(Arc<Mutex<UnixStream>>);
+
+impl Channel {
+    fn send(&self, message: &FromProcessor) -> std::io::Result<()> {
+        self.0.lock().write_all(&message.to_frame())
+    }
+
+    /// Sends text in pieces; `stream` says which output it is.
+    fn show(&self, stream: Stream, text: &[u8]) -> std::io::Result<()> {
+        text.chunks(CHUNK_LEN_MAX).try_for_each(|piece| {
+            self.send(&FromProcessor::Output {
+                stream,
+                at: monotonic_nanos(),
+                text: piece.to_vec(),
+            })
+        })
+    }
+}
+
+/// Standard output by way of the launcher.
+struct ChannelSink(Channel);
+
+impl Sink for ChannelSink {
+    fn show(&mut self, text: &[u8], _applied: u64) -> std::io::Result<()> {
+        self.0.show(Stream::Out, text)
+    }
+}
+
+/// What the reading thread hands on.
+struct Incoming {
+    start: Receiver<Start>,
+    input: Receiver<Vec<u8>>,
+}
+
+/// Reads the channel until it closes, then ends the process.
+fn read_channel(mut stream: UnixStream) -> Incoming {
+    let (start_sender, start) = channel();
+    let (input_sender, input) = channel();
+    std::thread::Builder::new()
+        .name("orca-control".to_owned())
+        .stack_size(512 << 10)
+        .spawn(move || {
+            let mut inbox = Inbox::new();
+            let mut buffer = vec![0; CHUNK_LEN_MAX];
+            loop {
+                match stream.read(&mut buffer) {
+                    Ok(0) => std::process::exit(STATUS_LOST),
+                    Ok(count) => inbox.extend(&buffer[..count]),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(_) => std::process::exit(STATUS_LOST),
+                }
+                take_messages(&mut inbox, &start_sender, &input_sender);
+            }
+        })
+        .expect("the operating system gives a thread to the control channel");
+    Incoming { start, input }
+}
+
+fn take_messages(inbox: &mut Inbox, start: &Sender<Start>, input: &Sender<Vec<u8>>) {
+    loop {
+        // Nobody waits any more for what cannot be handed on.
+        match inbox.next_to_processor() {
+            Ok(None) => return,
+            Ok(Some(ToProcessor::Start(message))) => drop(start.send(*message)),
+            Ok(Some(ToProcessor::Input(bytes))) => drop(input.send(bytes)),
+            // The launcher has told the user what there is to tell.
+            Ok(Some(ToProcessor::Lost(_) | ToProcessor::Shutdown)) => {
+                std::process::exit(STATUS_LOST);
+            }
+            Err(_) => std::process::exit(STATUS_INTERNAL),
+        }
+    }
+}
+
+/// Runs this processor over the channel until the program is over; gives the exit status.
+pub(crate) fn run_launched(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> i32 {
+    match launch(program, name, stream) {
+        Ok(status) => status,
+        Err(error) => {
+            // The launcher sees the status; the text helps if somebody looks.
+            eprintln!("cannot run under a launcher: {error}");
+            STATUS_INTERNAL
+        }
+    }
+}
+
+fn launch(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> std::io::Result<i32> {
+    let incoming = read_channel(stream.try_clone()?);
+    let channel = Channel(Arc::new(Mutex::new(stream)));
+    let device = Arc::new(UdpDevice::open(&UdpConfig::loopback(None))?);
+    let mut address = device.address();
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST);
+    }
+    channel.send(&FromProcessor::Hello {
+        version: VERSION,
+        addresses: vec![address],
+    })?;
+    let start = incoming
+        .start
+        .recv()
+        .map_err(|_| std::io::Error::other("the launcher said nothing"))?;
+    let peers: Vec<_> = start
+        .peers
+        .iter()
+        .filter_map(|addresses| addresses.first().copied())
+        .collect();
+    device.set_peers(&peers);
+    let options = options(&start, name, &channel, incoming.input);
+    let (number, count) = (u32::from(start.number), u32::from(start.count));
+    let mut group = start_group(&start, device).map_err(std::io::Error::other)?;
+    let ready = channel.clone();
+    group.on_complete(move || {
+        // If the launcher is gone the reading thread ends the process.
+        let _ = ready.send(&FromProcessor::Ready);
+    });
+    let outcome = if count == 1 {
+        channel.send(&FromProcessor::Ready)?;
+        run_processor(program, 0, 1, &options, &mut crate::transport::Alone::default())
+    } else {
+        run_processor(program, number, count, &options, &mut group)
+    };
+    finish(&channel, &start, &outcome, &group)?;
+    Ok(outcome.status)
+}
+
+/// Tells the launcher how it ended.
+fn finish(
+    channel: &Channel,
+    start: &Start,
+    outcome: &Outcome,
+    group: &OverGroup,
+) -> std::io::Result<()> {
+    if let Some(message) = &outcome.message {
+        channel.show(Stream::Err, format!("{message}\n").as_bytes())?;
+    }
+    if start.option("stats").is_some() {
+        channel.send(&FromProcessor::Stats(counters(group)))?;
+    }
+    channel.send(&FromProcessor::Status(outcome.status as u8))
+}
+
+fn counters(group: &OverGroup) -> Vec<Counter> {
+    let stats = group.stats();
+    let mut counters = Vec::new();
+    let mut counter = |name: String, count: u64, bytes: u64| {
+        if count != 0 {
+            counters.push(Counter { name, count, bytes });
+        }
+    };
+    for kind in stack::group::Kind::ALL {
+        counter(format!("group {kind:?} sent"), stats.group.sent_of(*kind), 0);
+        counter(format!("group {kind:?} received"), stats.group.received_of(*kind), 0);
+    }
+    for (below, count) in stats.sent.slots() {
+        counter(format!("messages sent below {below} bytes"), count, 0);
+    }
+    for (number, network) in stats.flip.networks.iter().enumerate() {
+        let sent = network.sent.total();
+        counter(format!("packets sent on network {number}"), sent, network.bytes_sent);
+        let received = network.received.total();
+        counter(
+            format!("packets received on network {number}"),
+            received,
+            network.bytes_received,
+        );
+    }
+    counters
+}
+
+fn options(start: &Start, name: Vec<u8>, channel: &Channel, input: Receiver<Vec<u8>>) -> Options {
+    let sink = channel.clone();
+    let asker = channel.clone();
+    let input = Mutex::new(input);
+    let mut options = Options {
+        arguments: std::iter::once(name).chain(start.arguments.iter().cloned()).collect(),
+        input: StandardInput::Read(Arc::new(move || {
+            let answers = input.lock();
+            match asker.send(&FromProcessor::InputRequest) {
+                Ok(()) => answers.recv().unwrap_or_default(),
+                Err(_) => Vec::new(),
+            }
+        })),
+        output: Arc::new(move |_| Box::new(ChannelSink(sink.clone()))),
+        ..Options::default()
+    };
+    if let Some(bytes) = start.option("stack").and_then(|value| value.parse().ok()) {
+        options.stack_bytes = bytes;
+    }
+    options
+}
+
+fn start_group(start: &Start, device: Arc<UdpDevice>) -> Result<OverGroup, String> {
+    let (number, count) = (u32::from(start.number), u32::from(start.count));
+    let port = Port::new(
+        start.group_port.to_be_bytes()[2..]
+            .try_into()
+            .expect("six of eight bytes"),
+    );
+    let device: Arc<dyn Device> = device;
+    let mut config = stack::Config::new(vec![device.link()], port, number == 0);
+    config.group.members_max = config.group.members_max.max(start.count.saturating_add(2));
+    if let Some(bytes) = start.option("buffer").and_then(|value| value.parse().ok()) {
+        config.group.queue_bytes_max = bytes;
+        config.group.history_bytes_max = bytes;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let spin = if cores > usize::from(start.count) { SPIN_MAX } else { Duration::ZERO };
+    let driver = DriverConfig {
+        spin_max: flip_net::time::Duration::from_micros(spin.as_micros() as u64),
+    };
+    // Each processor draws its own addresses from the key of the run.
+    let mut seed = Hasher::new();
+    seed.bytes(&start.key);
+    seed.word(u64::from(number));
+    let rng = Rng::new(seed.finish());
+    OverGroup::start(config, vec![device], driver, number, count, rng)
+        .map_err(|error| error.to_string())
+}
