@@ -165,6 +165,40 @@ fn syntax() {
     check_folder("parse", parse);
 }
 
+fn check_whole(session: &mut Session, path: &Path) {
+    orcac::typecheck::check_files(session, &[path.to_owned()]);
+}
+
+#[test]
+fn names_and_units() {
+    check_folder("resolve", check_whole);
+}
+
+#[test]
+fn types() {
+    check_folder("type", check_whole);
+}
+
+#[test]
+fn generic_units() {
+    check_folder("generic", check_whole);
+}
+
+#[test]
+fn objects_and_parameters() {
+    check_folder("object", check_whole);
+}
+
+#[test]
+fn guards_and_operations() {
+    check_folder("guard", check_whole);
+}
+
+#[test]
+fn forks() {
+    check_folder("fork", check_whole);
+}
+
 #[test]
 fn every_stderr_has_its_source() {
     let folders = std::fs::read_dir(root()).expect("the cases are there");

@@ -93,14 +93,27 @@ pub enum TypeKind {
     LongReal,
     Boolean,
     Char,
-    Enumeration { literals: Vec<String> },
-    Record { fields: Vec<Field> },
+    Enumeration {
+        literals: Vec<String>,
+    },
+    Record {
+        fields: Vec<Field>,
+    },
     Array(ArrayType),
-    Set { element: TypeId },
-    Bag { element: TypeId },
-    Graph { root: Vec<Field>, node: Vec<Field> },
+    Set {
+        element: TypeId,
+    },
+    Bag {
+        element: TypeId,
+    },
+    Graph {
+        root: Vec<Field>,
+        node: Vec<Field>,
+    },
     /// Names nodes of this graph type.
-    Nodename { graph: TypeId },
+    Nodename {
+        graph: TypeId,
+    },
     Object(ObjectId),
 }
 
@@ -379,7 +392,10 @@ pub enum ExprKind {
     /// The elements of a set or bag, inserted in order.
     SetAggregate(Vec<Expr>),
     /// All elements row-major; constant (lower, upper) ordinals a dimension.
-    ArrayAggregate { bounds: Vec<(i64, i64)>, elements: Vec<Expr> },
+    ArrayAggregate {
+        bounds: Vec<(i64, i64)>,
+        elements: Vec<Expr>,
+    },
     Call(Box<Call>),
     Invoke(Box<Invocation>),
     Standard(StandardFunction, Vec<Expr>),
@@ -493,38 +509,96 @@ pub struct Stmt {
     pub span: Span,
 }
 
+/// A branch of CASE: ranges of ordinals, both ends included, and what is done for them.
+pub type CaseBranch = (Vec<(i64, i64)>, Vec<Stmt>);
+
 /// What a statement does.
 #[derive(Clone, Debug)]
 pub enum StmtKind {
     /// Designator's subexpressions, then the value, then the store.
-    Assign { place: Place, value: Expr },
+    Assign {
+        place: Place,
+        value: Expr,
+    },
     /// `place op:= value`: the designator once; `span` of the operator is where a division traps.
-    AssignBinary { place: Place, op: BinaryOp, value: Expr, operator: Span },
+    AssignBinary {
+        place: Place,
+        op: BinaryOp,
+        value: Expr,
+        operator: Span,
+    },
     /// `place AND:= value`, `place OR:= value`: the value only if needed.
-    AssignLogical { place: Place, op: LogicalOp, value: Expr },
+    AssignLogical {
+        place: Place,
+        op: LogicalOp,
+        value: Expr,
+    },
     Call(Call),
     Invoke(Invocation),
     /// FROM(s) as a statement.
     Discard(Expr),
-    Fork { process: ProcessId, arguments: Vec<Argument>, alias_checks: Vec<(usize, usize)>, on: Option<Expr> },
+    Fork {
+        process: ProcessId,
+        arguments: Vec<Argument>,
+        alias_checks: Vec<(usize, usize)>,
+        on: Option<Expr>,
+    },
     Exit,
     Return(Option<Expr>),
     /// Conditions in order, then ELSE.
-    If { branches: Vec<(Expr, Vec<Stmt>)>, otherwise: Vec<Stmt> },
+    If {
+        branches: Vec<(Expr, Vec<Stmt>)>,
+        otherwise: Vec<Stmt>,
+    },
     /// Without `otherwise`, no match is a case error at `span`.
-    Case { selector: Expr, branches: Vec<(Vec<(i64, i64)>, Vec<Stmt>)>, otherwise: Option<Vec<Stmt>> },
-    While { condition: Expr, body: Vec<Stmt> },
+    Case {
+        selector: Expr,
+        branches: Vec<CaseBranch>,
+        otherwise: Option<Vec<Stmt>>,
+    },
+    While {
+        condition: Expr,
+        body: Vec<Stmt>,
+    },
     Loop(Vec<Stmt>),
-    Repeat { body: Vec<Stmt>, until: Expr },
-    ForRange { variable: LocalId, from: Expr, to: Expr, body: Vec<Stmt> },
+    Repeat {
+        body: Vec<Stmt>,
+        until: Expr,
+    },
+    ForRange {
+        variable: LocalId,
+        from: Expr,
+        to: Expr,
+        body: Vec<Stmt>,
+    },
     /// Over a copy of a set or bag.
-    ForEach { variable: LocalId, set: Expr, body: Vec<Stmt> },
-    Insert { element: Expr, set: Place },
-    Delete { element: Expr, set: Place },
-    DeleteNode { graph: Place, node: Expr },
+    ForEach {
+        variable: LocalId,
+        set: Expr,
+        body: Vec<Stmt>,
+    },
+    Insert {
+        element: Expr,
+        set: Place,
+    },
+    Delete {
+        element: Expr,
+        set: Place,
+    },
+    DeleteNode {
+        graph: Place,
+        node: Expr,
+    },
     Assert(Expr),
-    Strategy { object: Place, replicate: Expr, cpu: Expr },
+    Strategy {
+        object: Place,
+        replicate: Expr,
+        cpu: Expr,
+    },
     Read(Vec<Place>),
     /// Integers, reals, chars and strings.
-    Write { arguments: Vec<Expr>, newline: bool },
+    Write {
+        arguments: Vec<Expr>,
+        newline: bool,
+    },
 }

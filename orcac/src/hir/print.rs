@@ -7,9 +7,9 @@
 use std::fmt::Write;
 
 use super::{
-    AccessClass, Argument, ArrayBounds, ArrayType, Base, BinaryOp, CompareOp, Expr, ExprKind, Field, FunctionBody, Init,
-    Local, LocalKind, LogicalOp, Measure, Operation, OperationBody, Place, Program, Routine, Step, StepKind, Stmt, StmtKind,
-    TypeId, TypeKind, UnaryOp,
+    AccessClass, Argument, ArrayBounds, ArrayType, Base, BinaryOp, CompareOp, Expr, ExprKind,
+    Field, FunctionBody, Init, Local, LocalKind, LogicalOp, Measure, Operation, OperationBody,
+    Place, Program, Routine, Step, StepKind, Stmt, StmtKind, TypeId, TypeKind, UnaryOp,
 };
 
 /// The whole program.
@@ -67,7 +67,11 @@ impl<'a> Printer<'a> {
             self.indent -= 1;
         }
         for object in &program.objects {
-            let single = if object.single_copy_only { " single-copy" } else { "" };
+            let single = if object.single_copy_only {
+                " single-copy"
+            } else {
+                ""
+            };
             self.line(&format!("object {}{single}", object.name));
             self.fields = &object.fields;
             self.indent += 1;
@@ -129,8 +133,15 @@ impl<'a> Printer<'a> {
                 self.declarations(&operation.routine);
                 for alternative in alternatives {
                     let guard = self.expr(&alternative.guard);
-                    let writes = if alternative.guard_writes { " guard-writes" } else { "" };
-                    self.line(&format!("GUARD {guard} {}{writes}", class_text(alternative.class)));
+                    let writes = if alternative.guard_writes {
+                        " guard-writes"
+                    } else {
+                        ""
+                    };
+                    self.line(&format!(
+                        "GUARD {guard} {}{writes}",
+                        class_text(alternative.class)
+                    ));
                     self.block(&alternative.body);
                 }
             }
@@ -167,7 +178,11 @@ impl<'a> Printer<'a> {
             }
             let name = self.local_name(i);
             let ty = self.sub_type(local.ty, &local.init);
-            let kind = if local.kind == LocalKind::Loop { "FOR " } else { "" };
+            let kind = if local.kind == LocalKind::Loop {
+                "FOR "
+            } else {
+                ""
+            };
             self.line(&format!("{kind}{name}: {ty}"));
         }
     }
@@ -180,8 +195,16 @@ impl<'a> Printer<'a> {
 
     fn local_name(&self, index: usize) -> String {
         let name = &self.locals[index].name;
-        let same = self.locals.iter().filter(|local| local.name == *name).count();
-        if same > 1 { format!("{name}.l{index}") } else { name.clone() }
+        let same = self
+            .locals
+            .iter()
+            .filter(|local| local.name == *name)
+            .count();
+        if same > 1 {
+            format!("{name}.l{index}")
+        } else {
+            name.clone()
+        }
     }
 
     fn type_name(&self, ty: TypeId) -> String {
@@ -220,7 +243,11 @@ impl<'a> Printer<'a> {
             TypeKind::Set { element } => format!("SET OF {}", self.type_name(*element)),
             TypeKind::Bag { element } => format!("BAG OF {}", self.type_name(*element)),
             TypeKind::Graph { root, node } => {
-                format!("GRAPH {}NODES {}END", self.field_list(root), self.field_list(node))
+                format!(
+                    "GRAPH {}NODES {}END",
+                    self.field_list(root),
+                    self.field_list(node)
+                )
             }
             TypeKind::Nodename { graph } => format!("NODENAME OF {}", self.type_name(*graph)),
             TypeKind::Object(object) => format!("OBJECT {object}"),
@@ -232,20 +259,35 @@ impl<'a> Printer<'a> {
             let name = self.type_name(*index);
             match &array.bounds {
                 ArrayBounds::Dynamic => name,
-                ArrayBounds::Constant(bounds) => format!("{name} {} .. {}", bounds[i].0, bounds[i].1),
+                ArrayBounds::Constant(bounds) => {
+                    format!("{name} {} .. {}", bounds[i].0, bounds[i].1)
+                }
                 ArrayBounds::Computed(bounds) => {
-                    format!("{name} {} .. {}", self.expr(&bounds[i].0), self.expr(&bounds[i].1))
+                    format!(
+                        "{name} {} .. {}",
+                        self.expr(&bounds[i].0),
+                        self.expr(&bounds[i].1)
+                    )
                 }
             }
         };
         let dimensions: Vec<String> = array.indices.iter().enumerate().map(dimension).collect();
-        format!("ARRAY[{}] OF {}", dimensions.join(", "), self.type_name(array.element))
+        format!(
+            "ARRAY[{}] OF {}",
+            dimensions.join(", "),
+            self.type_name(array.element)
+        )
     }
 
     fn field_list(&self, fields: &[Field]) -> String {
         let mut text = String::new();
         for field in fields {
-            let _ = write!(text, "{}: {}; ", field.name, self.sub_type(field.ty, &field.init));
+            let _ = write!(
+                text,
+                "{}: {}; ",
+                field.name,
+                self.sub_type(field.ty, &field.init)
+            );
         }
         text
     }
@@ -264,17 +306,33 @@ impl<'a> Printer<'a> {
                 let text = format!("{} := {}", self.place(place), self.expr(value));
                 self.line(&text);
             }
-            StmtKind::AssignBinary { place, op, value, .. } => {
-                let text = format!("{} {}:= {}", self.place(place), binary_text(*op), self.expr(value));
+            StmtKind::AssignBinary {
+                place, op, value, ..
+            } => {
+                let text = format!(
+                    "{} {}:= {}",
+                    self.place(place),
+                    binary_text(*op),
+                    self.expr(value)
+                );
                 self.line(&text);
             }
             StmtKind::AssignLogical { place, op, value } => {
-                let text = format!("{} {}:= {}", self.place(place), logical_text(*op), self.expr(value));
+                let text = format!(
+                    "{} {}:= {}",
+                    self.place(place),
+                    logical_text(*op),
+                    self.expr(value)
+                );
                 self.line(&text);
             }
             StmtKind::Call(call) => {
                 let name = &self.program.functions[call.function.index()].name;
-                let text = format!("{name}({}){}", self.arguments(&call.arguments), checks(&call.alias_checks));
+                let text = format!(
+                    "{name}({}){}",
+                    self.arguments(&call.arguments),
+                    checks(&call.alias_checks)
+                );
                 self.line(&text);
             }
             StmtKind::Invoke(invocation) => {
@@ -292,7 +350,11 @@ impl<'a> Printer<'a> {
                 on,
             } => {
                 let name = &self.program.processes[process.index()].name;
-                let mut text = format!("FORK {name}({}){}", self.arguments(arguments), checks(alias_checks));
+                let mut text = format!(
+                    "FORK {name}({}){}",
+                    self.arguments(arguments),
+                    checks(alias_checks)
+                );
                 if let Some(on) = on {
                     let _ = write!(text, " ON {}", self.expr(on));
                 }
@@ -304,7 +366,10 @@ impl<'a> Printer<'a> {
                 let text = format!("RETURN {}", self.expr(value));
                 self.line(&text);
             }
-            StmtKind::If { branches, otherwise } => {
+            StmtKind::If {
+                branches,
+                otherwise,
+            } => {
                 for (i, (condition, body)) in branches.iter().enumerate() {
                     let keyword = if i == 0 { "IF" } else { "ELSIF" };
                     let text = format!("{keyword} {}", self.expr(condition));
@@ -327,7 +392,13 @@ impl<'a> Printer<'a> {
                 for (ranges, body) in branches {
                     let labels: Vec<String> = ranges
                         .iter()
-                        .map(|(low, high)| if low == high { low.to_string() } else { format!("{low} .. {high}") })
+                        .map(|(low, high)| {
+                            if low == high {
+                                low.to_string()
+                            } else {
+                                format!("{low} .. {high}")
+                            }
+                        })
                         .collect();
                     self.line(&format!("{} =>", labels.join(", ")));
                     self.block(body);
@@ -368,8 +439,16 @@ impl<'a> Printer<'a> {
                 self.line(&text);
                 self.block(body);
             }
-            StmtKind::ForEach { variable, set, body } => {
-                let text = format!("FOR {} IN {}", self.local_name(variable.index()), self.expr(set));
+            StmtKind::ForEach {
+                variable,
+                set,
+                body,
+            } => {
+                let text = format!(
+                    "FOR {} IN {}",
+                    self.local_name(variable.index()),
+                    self.expr(set)
+                );
                 self.line(&text);
                 self.block(body);
             }
@@ -389,7 +468,11 @@ impl<'a> Printer<'a> {
                 let text = format!("ASSERT({})", self.expr(condition));
                 self.line(&text);
             }
-            StmtKind::Strategy { object, replicate, cpu } => {
+            StmtKind::Strategy {
+                object,
+                replicate,
+                cpu,
+            } => {
                 let text = format!(
                     "Strategy({}, {}, {})",
                     self.place(object),
@@ -431,7 +514,8 @@ impl<'a> Printer<'a> {
         let TypeKind::Object(object) = self.program.types[invocation.object.ty.index()].kind else {
             return "?".to_owned();
         };
-        let operation = &self.program.objects[object.index()].operations[invocation.operation.index()];
+        let operation =
+            &self.program.objects[object.index()].operations[invocation.operation.index()];
         format!(
             "{}${}({}){}",
             self.place(&invocation.object),
@@ -443,7 +527,10 @@ impl<'a> Printer<'a> {
 
     fn place(&self, place: &Place) -> String {
         let (mut text, mut at) = match place.base {
-            Base::Local(id) => (self.local_name(id.index()), Some(self.locals[id.index()].ty)),
+            Base::Local(id) => (
+                self.local_name(id.index()),
+                Some(self.locals[id.index()].ty),
+            ),
             Base::OwnField(id) => match self.fields.get(id.index()) {
                 Some(field) => (field.name.clone(), Some(field.ty)),
                 None => (format!("field {id}"), None),
@@ -451,7 +538,10 @@ impl<'a> Printer<'a> {
             Base::SelfObject => ("SELF".to_owned(), None),
             Base::Data(id) => {
                 let variable = &self.program.data_variables[id.index()];
-                (format!("{}.{}", variable.module, variable.name), Some(variable.ty))
+                (
+                    format!("{}.{}", variable.module, variable.name),
+                    Some(variable.ty),
+                )
             }
             Base::Constant(id) => {
                 let constant = &self.program.constants[id.index()];
@@ -485,7 +575,10 @@ impl<'a> Printer<'a> {
                 _ => name(None, id.index()),
             },
             StepKind::ObjectField(id) => match kind {
-                Some(TypeKind::Object(object)) => name(Some(&self.program.objects[object.index()].fields), id.index()),
+                Some(TypeKind::Object(object)) => name(
+                    Some(&self.program.objects[object.index()].fields),
+                    id.index(),
+                ),
                 _ => name(None, id.index()),
             },
             StepKind::Index(indices) => format!("[{}]", self.exprs(indices)),
@@ -500,7 +593,9 @@ impl<'a> Printer<'a> {
             ExprKind::Text(text) => format!("\"{}\"", text.escape_ascii()),
             ExprKind::Nil => "NIL".to_owned(),
             ExprKind::Place(place) => self.place(place),
-            ExprKind::Convert(inner) => format!("{}({})", self.type_name(expr.ty), self.expr(inner)),
+            ExprKind::Convert(inner) => {
+                format!("{}({})", self.type_name(expr.ty), self.expr(inner))
+            }
             ExprKind::Unary(op, inner) => {
                 let op = match op {
                     UnaryOp::Negate => "-",
@@ -510,20 +605,38 @@ impl<'a> Printer<'a> {
                 format!("({op}{})", self.expr(inner))
             }
             ExprKind::Binary(op, left, right, _) => {
-                format!("({} {} {})", self.expr(left), binary_text(*op), self.expr(right))
+                format!(
+                    "({} {} {})",
+                    self.expr(left),
+                    binary_text(*op),
+                    self.expr(right)
+                )
             }
             ExprKind::Logical(op, left, right) => {
-                format!("({} {} {})", self.expr(left), logical_text(*op), self.expr(right))
+                format!(
+                    "({} {} {})",
+                    self.expr(left),
+                    logical_text(*op),
+                    self.expr(right)
+                )
             }
             ExprKind::Compare(op, left, right) => {
-                format!("({} {} {})", self.expr(left), compare_text(*op), self.expr(right))
+                format!(
+                    "({} {} {})",
+                    self.expr(left),
+                    compare_text(*op),
+                    self.expr(right)
+                )
             }
             ExprKind::In(element, set) => format!("({} IN {})", self.expr(element), self.expr(set)),
             ExprKind::RecordAggregate(parts) | ExprKind::SetAggregate(parts) => {
                 format!("{}:{{{}}}", self.type_name(expr.ty), self.exprs(parts))
             }
             ExprKind::ArrayAggregate { bounds, elements } => {
-                let bounds: Vec<String> = bounds.iter().map(|(low, high)| format!("{low} .. {high}")).collect();
+                let bounds: Vec<String> = bounds
+                    .iter()
+                    .map(|(low, high)| format!("{low} .. {high}"))
+                    .collect();
                 format!(
                     "{}[{}]:[{}]",
                     self.type_name(expr.ty),
@@ -533,7 +646,11 @@ impl<'a> Printer<'a> {
             }
             ExprKind::Call(call) => {
                 let name = &self.program.functions[call.function.index()].name;
-                format!("{name}({}){}", self.arguments(&call.arguments), checks(&call.alias_checks))
+                format!(
+                    "{name}({}){}",
+                    self.arguments(&call.arguments),
+                    checks(&call.alias_checks)
+                )
             }
             ExprKind::Invoke(invocation) => self.invocation(invocation),
             ExprKind::Standard(function, arguments) => {
@@ -556,12 +673,16 @@ impl<'a> Printer<'a> {
     fn ordinal(&self, value: i64, ty: TypeId) -> String {
         match &self.program.types[ty.index()].kind {
             TypeKind::Boolean => (value != 0).to_string(),
-            TypeKind::Enumeration { literals } => match usize::try_from(value).ok().and_then(|i| literals.get(i)) {
-                Some(literal) => literal.clone(),
-                None => value.to_string(),
-            },
+            TypeKind::Enumeration { literals } => {
+                match usize::try_from(value).ok().and_then(|i| literals.get(i)) {
+                    Some(literal) => literal.clone(),
+                    None => value.to_string(),
+                }
+            }
             TypeKind::Char => match u8::try_from(value) {
-                Ok(byte) if byte.is_ascii_graphic() || byte == b' ' => format!("'{}'", byte as char),
+                Ok(byte) if byte.is_ascii_graphic() || byte == b' ' => {
+                    format!("'{}'", byte as char)
+                }
                 _ => format!("CHR({value})"),
             },
             _ => value.to_string(),

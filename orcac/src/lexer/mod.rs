@@ -82,6 +82,9 @@ pub struct Lexed {
     pub end: u32,
 }
 
+/// Some editors put it at the start of a file; it means nothing.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 #[derive(Logos, Clone, Copy, PartialEq, Debug)]
 enum Raw {
     #[regex(r"[ \t\x0b\x0c\r]+")]
@@ -409,6 +412,9 @@ impl Lexer<'_> {
     fn foreign_character(&mut self, at: u32, end: u32) -> usize {
         let rest = &self.text[at as usize..end as usize];
         let first = rest.chars().next().expect("a token has a character");
+        if at == 0 && first == BYTE_ORDER_MARK {
+            return 0;
+        }
         let in_word = |c: char| c.is_alphanumeric() || c == '_';
         let len: usize = if !first.is_ascii() && in_word(first) {
             rest.chars()

@@ -391,3 +391,8 @@ fn command_line_symbols_can_be_undefined() {
     );
     assert!(all.contains("5:1 FI") && !all.contains("2:1 IF"), "{all}");
 }
+
+#[test]
+fn a_byte_order_mark_means_nothing() {
+    check_tokens(Options::default(), "\u{feff}MODULE a", "MODULE name a");
+}

@@ -6,9 +6,9 @@ use crate::session::Session;
 use crate::source::Span;
 use crate::symbol::Symbol;
 
-use super::repair::{
-    Failure, Kind, NAME, Placed, Source, bar_before_arrow, meant, opened, statement_start,
-};
+use super::around::{bar_before_arrow, opened, statement_start};
+use super::edits::{Kind, meant};
+use super::repair::{Failure, NAME, Placed, Source};
 
 /// Names are cut to this many characters in messages.
 const SHOWN_LEN_MAX: usize = 24;
@@ -48,9 +48,11 @@ impl Teller<'_> {
         let found = self.found();
         let here = self.here();
         match kind {
-            Kind::Missing(Tok::Star) | Kind::Garbled | Kind::Extra | Kind::MissingPart => {
-                self.unexpected(kind)
-            }
+            Kind::Missing(Tok::Star)
+            | Kind::GuardAsStatement
+            | Kind::Garbled
+            | Kind::Extra
+            | Kind::MissingPart => self.unexpected(kind),
             Kind::Missing(tok) => {
                 let message = format!("expected {}, found {found}", self.show(tok));
                 let mut diagnostic = self
@@ -95,6 +97,14 @@ impl Teller<'_> {
                 );
                 let span = Span::new(self.source.file, before.start, before.end);
                 self.diagnostic(codes::MISSING_TOKEN, span, message)
+            }
+            Kind::VarKeyword => {
+                let before = self.tokens[self.failure.index - 1];
+                let span = Span::new(self.source.file, before.start, before.end);
+                let word = self.describe(before);
+                let message = format!("{word} is no keyword: variables are declared without one");
+                self.diagnostic(codes::UNEXPECTED_TOKEN, span, message)
+                    .with_help("write `name: type;`")
             }
             Kind::Unclosed => self.unclosed(),
             Kind::Instead(tok) => self.instead(tok),
@@ -290,7 +300,9 @@ impl Teller<'_> {
             Tok::LBrack,
             Tok::LBrace,
         ];
+        let after_type = failure.expects(Tok::Semi) && failure.expects(Tok::LBrack) && !operators;
         let skip = |tok: Tok| match tok {
+            Tok::LParen | Tok::LBrack if after_type && !failure.expects(Tok::Assign) => true,
             Tok::LParen => expression || types || operators,
             Tok::LBrack | Tok::LBrace => operators || expression,
             Tok::Eq | Tok::In | Tok::Comma => operators,
@@ -548,6 +560,13 @@ impl Teller<'_> {
                     "variables are declared before `{}`; an aggregate is written `T:{{...}}`",
                     spell("BEGIN")
                 ))
+            }
+            (_, Some(Tok::Assign | Tok::Eq))
+                if self.failure.expects(Tok::Semi)
+                    && self.failure.expects(Tok::LBrack)
+                    && !self.failure.expects(Tok::Star) =>
+            {
+                diagnostic.with_note("a variable has no initial value in its declaration")
             }
             (Some(Tok::RParen), Some(Tok::Dot | Tok::LBrack)) => {
                 diagnostic.with_note("nothing can be selected from a result or parenthesis")

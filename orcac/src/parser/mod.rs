@@ -9,11 +9,16 @@
 //!
 //! Implements: ORCA.md section 2, and the file forms of 3.6.
 
-mod assemble;
-pub mod build;
-mod message;
 mod pieces;
+
+pub mod build;
+
+mod around;
+mod edits;
+mod message;
 mod repair;
+
+mod assemble;
 
 #[cfg(test)]
 mod fuzz;

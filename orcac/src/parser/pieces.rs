@@ -8,7 +8,7 @@ use crate::lexer::{KeywordCase, Lexed, Tok, Token};
 use crate::session::Session;
 use crate::source::Span;
 
-use super::{DEPTH_MAX, repair};
+use super::{DEPTH_MAX, edits};
 
 /// Reports a construct that is nested too deeply; whether there is none.
 ///
@@ -143,7 +143,7 @@ fn starts_piece(session: &Session, case: KeywordCase, tokens: &[Token], i: usize
         // `PROCEDURE f(`: what is meant is plain.
         Tok::Ident(name) if matches!(at(i + 1), Some(Tok::Ident(_))) => {
             let routine = matches!(
-                repair::meant(session.name(name), case),
+                edits::meant(session.name(name), case),
                 Some((Tok::Function | Tok::Process | Tok::Operation, _))
             );
             (routine && at(i + 2) == Some(Tok::LParen)).then_some(1)

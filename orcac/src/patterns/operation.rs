@@ -13,8 +13,9 @@ use orca_abi::symbols::Effect;
 
 use crate::diagnostics::{Diagnostic, codes};
 use crate::hir::{
-    AccessClass, Argument, Base, Call, Expr, ExprKind, FunctionBody, FunctionId, Invocation, ObjectId, OperationBody,
-    OperationId, Place, Program, StandardFunction, StepKind, Stmt, StmtKind, TypeKind,
+    AccessClass, Argument, Base, Call, Expr, ExprKind, FunctionBody, FunctionId, Invocation,
+    ObjectId, OperationBody, OperationId, Place, Program, StandardFunction, StepKind, Stmt,
+    StmtKind, TypeKind,
 };
 use crate::session::Session;
 use crate::source::Span;
@@ -61,13 +62,21 @@ pub fn classify(session: &mut Session, program: &mut Program) {
 fn fixed_point(program: &Program) -> Facts {
     let mut facts = Facts {
         functions: vec![Reach::default(); program.functions.len()],
-        operations: program.objects.iter().map(|object| vec![Reach::default(); object.operations.len()]).collect(),
+        operations: program
+            .objects
+            .iter()
+            .map(|object| vec![Reach::default(); object.operations.len()])
+            .collect(),
         guarded: program
             .objects
             .iter()
             .map(|object| {
                 let is_guarded = |body: &OperationBody| matches!(body, OperationBody::Guards(_));
-                object.operations.iter().map(|operation| is_guarded(&operation.body)).collect()
+                object
+                    .operations
+                    .iter()
+                    .map(|operation| is_guarded(&operation.body))
+                    .collect()
             })
             .collect(),
         inits: vec![Reach::default(); program.objects.len()],
@@ -125,7 +134,9 @@ fn report(session: &mut Session, program: &Program, facts: &Facts) {
                     session,
                     place,
                     codes::OUTPUT_IN_OPERATION,
-                    format!("the operation {title} writes output; its invoker's processor performs it, once"),
+                    format!(
+                        "the operation {title} writes output; its invoker's processor performs it, once"
+                    ),
                 );
             }
             if let Some(place) = reach.world {
@@ -133,12 +144,19 @@ fn report(session: &mut Session, program: &Program, facts: &Facts) {
                     session,
                     place,
                     codes::INPUT_IN_OPERATION,
-                    format!("the operation {title} reads input, files or a clock, so {} is never replicated", object.name),
+                    format!(
+                        "the operation {title} reads input, files or a clock, so {} is never replicated",
+                        object.name
+                    ),
                 );
             }
             report_blocking(session, reach, &title);
         }
-        report_blocking(session, facts.inits[o], &format!("the initialization of {}", object.name));
+        report_blocking(
+            session,
+            facts.inits[o],
+            &format!("the initialization of {}", object.name),
+        );
     }
 }
 
@@ -164,7 +182,9 @@ fn store(program: &mut Program, facts: &Facts) {
     for object in &program.objects {
         for operation in &object.operations {
             classes.push(match &operation.body {
-                OperationBody::Plain { body, .. } => vec![(false, Walk::new(program, facts).over(body).writes)],
+                OperationBody::Plain { body, .. } => {
+                    vec![(false, Walk::new(program, facts).over(body).writes)]
+                }
                 OperationBody::Guards(alternatives) => alternatives
                     .iter()
                     .map(|alternative| {
@@ -180,7 +200,9 @@ fn store(program: &mut Program, facts: &Facts) {
     }
     let mut classes = classes.into_iter();
     for (o, object) in program.objects.iter_mut().enumerate() {
-        object.single_copy_only = facts.operations[o].iter().any(|reach| reach.world.is_some());
+        object.single_copy_only = facts.operations[o]
+            .iter()
+            .any(|reach| reach.world.is_some());
         for (i, operation) in object.operations.iter_mut().enumerate() {
             let found = classes.next().expect("a class for each operation");
             let reach = facts.operations[o][i];
@@ -189,7 +211,8 @@ fn store(program: &mut Program, facts: &Facts) {
             match &mut operation.body {
                 OperationBody::Plain { class, .. } => *class = class_of(found[0].1),
                 OperationBody::Guards(alternatives) => {
-                    for (alternative, (guard_writes, writes)) in alternatives.iter_mut().zip(found) {
+                    for (alternative, (guard_writes, writes)) in alternatives.iter_mut().zip(found)
+                    {
                         alternative.guard_writes = guard_writes;
                         alternative.class = class_of(writes);
                     }
@@ -200,7 +223,11 @@ fn store(program: &mut Program, facts: &Facts) {
 }
 
 fn class_of(writes: bool) -> AccessClass {
-    if writes { AccessClass::Write } else { AccessClass::Read }
+    if writes {
+        AccessClass::Write
+    } else {
+        AccessClass::Read
+    }
 }
 
 /// One walk over a routine with what is known so far.
@@ -248,7 +275,10 @@ impl<'a> Walk<'a> {
             }
             StmtKind::Exit => {}
             StmtKind::Return(value) => value.iter().for_each(|value| self.expr(value)),
-            StmtKind::If { branches, otherwise } => {
+            StmtKind::If {
+                branches,
+                otherwise,
+            } => {
                 for (condition, body) in branches {
                     self.expr(condition);
                     self.stmts(body);
@@ -290,7 +320,11 @@ impl<'a> Walk<'a> {
                 self.changed(graph);
                 self.expr(node);
             }
-            StmtKind::Strategy { object, replicate, cpu } => {
+            StmtKind::Strategy {
+                object,
+                replicate,
+                cpu,
+            } => {
                 self.place(object);
                 self.expr(replicate);
                 self.expr(cpu);
@@ -314,7 +348,9 @@ impl<'a> Walk<'a> {
         match &expr.kind {
             ExprKind::Integer(_) | ExprKind::Real(_) | ExprKind::Text(_) | ExprKind::Nil => {}
             ExprKind::Place(place) => self.place(place),
-            ExprKind::Convert(inner) | ExprKind::Unary(_, inner) | ExprKind::Measure(_, inner) => self.expr(inner),
+            ExprKind::Convert(inner) | ExprKind::Unary(_, inner) | ExprKind::Measure(_, inner) => {
+                self.expr(inner)
+            }
             ExprKind::Binary(_, left, right, _)
             | ExprKind::Logical(_, left, right)
             | ExprKind::Compare(_, left, right)
@@ -324,13 +360,17 @@ impl<'a> Walk<'a> {
             }
             ExprKind::RecordAggregate(parts)
             | ExprKind::SetAggregate(parts)
-            | ExprKind::ArrayAggregate { elements: parts, .. } => {
+            | ExprKind::ArrayAggregate {
+                elements: parts, ..
+            } => {
                 parts.iter().for_each(|part| self.expr(part));
             }
             ExprKind::Call(call) => self.call(call),
             ExprKind::Invoke(invocation) => self.invoke(invocation),
             ExprKind::Standard(StandardFunction::Ncpus | StandardFunction::Mycpu, _) => {}
-            ExprKind::Standard(_, arguments) => arguments.iter().for_each(|argument| self.expr(argument)),
+            ExprKind::Standard(_, arguments) => {
+                arguments.iter().for_each(|argument| self.expr(argument))
+            }
             ExprKind::From(place) | ExprKind::AddNode(place) => self.changed(place),
         }
     }
@@ -340,7 +380,10 @@ impl<'a> Walk<'a> {
             match &step.kind {
                 StepKind::Index(indices) => indices.iter().for_each(|index| self.expr(index)),
                 StepKind::Node(node) => self.expr(node),
-                StepKind::Field(_) | StepKind::RootField(_) | StepKind::NodeField(_) | StepKind::ObjectField(_) => {}
+                StepKind::Field(_)
+                | StepKind::RootField(_)
+                | StepKind::NodeField(_)
+                | StepKind::ObjectField(_) => {}
             }
         }
     }
@@ -376,7 +419,9 @@ impl<'a> Walk<'a> {
     fn invoke(&mut self, invocation: &Invocation) {
         self.place(&invocation.object);
         self.arguments(&invocation.arguments);
-        let TypeKind::Object(ObjectId(object)) = self.program.types[invocation.object.ty.index()].kind else {
+        let TypeKind::Object(ObjectId(object)) =
+            self.program.types[invocation.object.ty.index()].kind
+        else {
             return;
         };
         let OperationId(operation) = invocation.operation;

@@ -8,7 +8,11 @@ use crate::diagnostics::{Diagnostic, codes};
 use crate::source::Span;
 
 pub(crate) fn unit_not_found(span: Span, name: &str, near: Option<String>) -> Diagnostic {
-    let found = Diagnostic::new(codes::UNIT_NOT_FOUND, span, format!("there is no unit `{name}`"));
+    let found = Diagnostic::new(
+        codes::UNIT_NOT_FOUND,
+        span,
+        format!("there is no unit `{name}`"),
+    );
     match near {
         Some(near) => found.with_help(format!("the unit `{near}` exists")),
         None => found.with_note(format!(
@@ -18,8 +22,12 @@ pub(crate) fn unit_not_found(span: Span, name: &str, near: Option<String>) -> Di
 }
 
 pub(crate) fn duplicate_unit(span: Span, name: &str, part: &str, first: Span) -> Diagnostic {
-    Diagnostic::new(codes::DUPLICATE_UNIT, span, format!("a second {part} of `{name}`"))
-        .with_label(first, "the first one is here")
+    Diagnostic::new(
+        codes::DUPLICATE_UNIT,
+        span,
+        format!("a second {part} of `{name}`"),
+    )
+    .with_label(first, "the first one is here")
 }
 
 pub(crate) fn no_specification(span: Span, name: &str) -> Diagnostic {

@@ -74,8 +74,9 @@ fn certain_names(unit: &str) -> Vec<String> {
 }
 
 fn is_prefix_name(file: &str, unit: &str) -> bool {
-    file.strip_suffix(".spf")
-        .is_some_and(|base| base.len() >= PREFIX_MIN && base.len() < unit.len() && unit.starts_with(base))
+    file.strip_suffix(".spf").is_some_and(|base| {
+        base.len() >= PREFIX_MIN && base.len() < unit.len() && unit.starts_with(base)
+    })
 }
 
 #[cfg(test)]

@@ -220,10 +220,23 @@ impl Units {
         self.pair_with_sibling(session, file, origin);
     }
 
-    fn take_specifications(&mut self, session: &mut Session, file: FileId, units: &[Rc<Unit>], origin: Origin) {
+    fn take_specifications(
+        &mut self,
+        session: &mut Session,
+        file: FileId,
+        units: &[Rc<Unit>],
+        origin: Origin,
+    ) {
         self.files.entry(file).or_default();
-        for unit in units.iter().filter(|unit| unit.part == UnitPart::Specification) {
-            let scope: &[FileId] = if origin == Origin::Given { &self.given } else { &[file] };
+        for unit in units
+            .iter()
+            .filter(|unit| unit.part == UnitPart::Specification)
+        {
+            let scope: &[FileId] = if origin == Origin::Given {
+                &self.given
+            } else {
+                &[file]
+            };
             let first = scope
                 .iter()
                 .filter_map(|&file| self.declared_in(file, unit.name.name))
@@ -231,19 +244,36 @@ impl Units {
             if let Some(first) = first {
                 let first = first.name.span;
                 let name = session.name(unit.name.name).to_owned();
-                session.report(error::duplicate_unit(unit.name.span, &name, "specification", first));
+                session.report(error::duplicate_unit(
+                    unit.name.span,
+                    &name,
+                    "specification",
+                    first,
+                ));
                 continue;
             }
             self.add(file, unit, origin);
         }
     }
 
-    fn take_implementations(&mut self, session: &mut Session, file: FileId, units: &[Rc<Unit>], origin: Origin) {
-        for unit in units.iter().filter(|unit| unit.part == UnitPart::Implementation) {
+    fn take_implementations(
+        &mut self,
+        session: &mut Session,
+        file: FileId,
+        units: &[Rc<Unit>],
+        origin: Origin,
+    ) {
+        for unit in units
+            .iter()
+            .filter(|unit| unit.part == UnitPart::Implementation)
+        {
             let name = unit.name.name;
             let mut known = self.declared_in(file, name);
             if known.is_none() && origin == Origin::Given {
-                known = self.given.iter().find_map(|&given| self.declared_in(given, name));
+                known = self
+                    .given
+                    .iter()
+                    .find_map(|&given| self.declared_in(given, name));
             }
             if known.is_none() && !is_free_standing(session, file, unit) {
                 known = self.specification_for(session, file, unit, origin);
@@ -268,7 +298,13 @@ impl Units {
     }
 
     /// Looks for the specification of an implementation that came without one.
-    fn specification_for(&mut self, session: &mut Session, file: FileId, unit: &Rc<Unit>, origin: Origin) -> Option<UnitId> {
+    fn specification_for(
+        &mut self,
+        session: &mut Session,
+        file: FileId,
+        unit: &Rc<Unit>,
+        origin: Origin,
+    ) -> Option<UnitId> {
         let path = session.sources.get(file).path.clone();
         let sibling = path.with_extension("spf");
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -285,7 +321,9 @@ impl Units {
             if !session.files().exists(&path) || path == session.sources.get(file).path {
                 continue;
             }
-            let Ok(found) = session.load(&path) else { continue };
+            let Ok(found) = session.load(&path) else {
+                continue;
+            };
             self.take_only_specifications(session, found, Origin::Found);
             if let Some(unit) = self.declared_in(found, unit.name.name) {
                 return Some(unit);
@@ -298,7 +336,13 @@ impl Units {
         if !self.files.contains_key(&file) {
             let units = parse(session, file);
             self.take_specifications(session, file, &units, origin);
-            if session.sources.get(file).path.extension().is_some_and(|e| e == "orca") {
+            if session
+                .sources
+                .get(file)
+                .path
+                .extension()
+                .is_some_and(|e| e == "orca")
+            {
                 self.take_implementations(session, file, &units, origin);
             }
         }
@@ -351,10 +395,18 @@ impl Units {
         if let Some(first) = &info.implementation {
             let first = first.name.span;
             let name = session.name(unit.name.name).to_owned();
-            session.report(error::duplicate_unit(unit.name.span, &name, "implementation", first));
+            session.report(error::duplicate_unit(
+                unit.name.span,
+                &name,
+                "implementation",
+                first,
+            ));
             return;
         }
-        let specification = info.specification.as_ref().map(|s| (s.name.span, s.generic.is_some()));
+        let specification = info
+            .specification
+            .as_ref()
+            .map(|s| (s.name.span, s.generic.is_some()));
         if let Some((span, generic)) = specification
             && (info.kind != unit.kind || generic != unit.generic.is_some())
         {
@@ -390,7 +442,9 @@ impl Units {
 /// A module of a `.orca` file needs no specification.
 fn is_free_standing(session: &Session, file: FileId, unit: &Unit) -> bool {
     let path = &session.sources.get(file).path;
-    let is_old = path.extension().is_some_and(|extension| extension == "imp" || extension == "spf");
+    let is_old = path
+        .extension()
+        .is_some_and(|extension| extension == "imp" || extension == "spf");
     !is_old && unit.kind == UnitKind::Module && unit.generic.is_none()
 }
 

@@ -38,7 +38,12 @@ impl<E> Default for Scope<E> {
 
 impl<E: Clone> Scope<E> {
     /// Declares a name, or gives back where it was declared before.
-    pub fn declare(&mut self, name: Symbol, entity: E, span: Option<Span>) -> Result<(), Option<Span>> {
+    pub fn declare(
+        &mut self,
+        name: Symbol,
+        entity: E,
+        span: Option<Span>,
+    ) -> Result<(), Option<Span>> {
         self.insert(name, entity, span, false)
     }
 
@@ -47,7 +52,13 @@ impl<E: Clone> Scope<E> {
         self.insert(name, entity, Some(span), true)
     }
 
-    fn insert(&mut self, name: Symbol, entity: E, span: Option<Span>, imported: bool) -> Result<(), Option<Span>> {
+    fn insert(
+        &mut self,
+        name: Symbol,
+        entity: E,
+        span: Option<Span>,
+        imported: bool,
+    ) -> Result<(), Option<Span>> {
         if let Some(known) = self.names.get(&name) {
             return Err(known.span);
         }
@@ -130,7 +141,9 @@ fn distance(a: &str, b: &str, limit: usize) -> usize {
         let mut row = vec![i];
         for j in 1..=b.len() {
             let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (previous[j] + 1).min(row[j - 1] + 1).min(previous[j - 1] + change);
+            let mut best = (previous[j] + 1)
+                .min(row[j - 1] + 1)
+                .min(previous[j - 1] + change);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(before[j - 2] + 1);
             }

@@ -15,7 +15,12 @@ use super::value::Value;
 
 impl Checker<'_> {
     /// `T:{...}`
-    pub(crate) fn brace_aggregate(&mut self, name: &QualName, elements: &[ast::Expr], span: Span) -> Operand {
+    pub(crate) fn brace_aggregate(
+        &mut self,
+        name: &QualName,
+        elements: &[ast::Expr],
+        span: Span,
+    ) -> Operand {
         let ty = self.named_type(name);
         let Some(id) = ty.id() else {
             self.check_all(elements);
@@ -27,7 +32,11 @@ impl Checker<'_> {
                     let text = self.type_name(ty);
                     self.report_aggregate(
                         span,
-                        format!("{text} has {}, found {}", count(fields.len(), "field"), count(elements.len(), "value")),
+                        format!(
+                            "{text} has {}, found {}",
+                            count(fields.len(), "field"),
+                            count(elements.len(), "value")
+                        ),
                     );
                     self.check_all(elements);
                     return Operand::error(span);
@@ -37,16 +46,19 @@ impl Checker<'_> {
                     .zip(&fields)
                     .map(|(element, field)| self.expr_for(element, Ty::Of(field.ty)))
                     .collect();
-                let value = Self::all_values(&parts).map(Value::Record);
+                let value = Self::aggregate_value(&parts, Value::Record);
                 let parts = parts.into_iter().map(|part| part.expr).collect();
                 self.aggregate(id, ExprKind::RecordAggregate(parts), value, span)
             }
             TypeKind::Set { element } | TypeKind::Bag { element } => {
-                let parts: Vec<Operand> = elements.iter().map(|part| self.expr_for(part, Ty::Of(element))).collect();
-                let value = Self::all_values(&parts).map(|values| {
+                let parts: Vec<Operand> = elements
+                    .iter()
+                    .map(|part| self.expr_for(part, Ty::Of(element)))
+                    .collect();
+                let value = Self::aggregate_value(&parts, |values| {
                     let mut distinct: Vec<Value> = Vec::new();
                     for value in values.iter() {
-                        if !distinct.contains(value) || !value.is_known() {
+                        if !distinct.contains(value) {
                             distinct.push(value.clone());
                         }
                     }
@@ -69,7 +81,13 @@ impl Checker<'_> {
         }
     }
 
-    fn aggregate(&mut self, ty: TypeId, kind: ExprKind, value: Option<Value>, span: Span) -> Operand {
+    fn aggregate(
+        &mut self,
+        ty: TypeId,
+        kind: ExprKind,
+        value: Option<Value>,
+        span: Span,
+    ) -> Operand {
         let mut operand = Operand::computed(ty, kind, span);
         operand.value = value;
         operand
@@ -98,7 +116,12 @@ impl Checker<'_> {
     }
 
     /// `T:[...]`
-    pub(crate) fn array_aggregate(&mut self, name: &QualName, elements: &[Element], span: Span) -> Operand {
+    pub(crate) fn array_aggregate(
+        &mut self,
+        name: &QualName,
+        elements: &[Element],
+        span: Span,
+    ) -> Operand {
         let ty = self.named_type(name);
         let array = self.types.array(ty).cloned();
         let (Some(id), Some(array)) = (ty.id(), array) else {
@@ -112,16 +135,25 @@ impl Checker<'_> {
         let mut shape: Vec<Option<usize>> = vec![None; array.indices.len()];
         let mut parts = Vec::new();
         let is_whole = self.take_row(&array, 0, elements, span, &mut shape, &mut parts);
-        let bounds = if is_whole { self.aggregate_bounds(ty, &array, &shape, span) } else { None };
+        let bounds = if is_whole {
+            self.aggregate_bounds(ty, &array, &shape, span)
+        } else {
+            None
+        };
         let Some(bounds) = bounds else {
             return Operand::error(span);
         };
-        let value = Self::all_values(&parts).map(|elements| Value::Array {
+        let value = Self::aggregate_value(&parts, |elements| Value::Array {
             bounds: bounds.clone().into(),
             elements,
         });
         let elements = parts.into_iter().map(|part| part.expr).collect();
-        self.aggregate(id, ExprKind::ArrayAggregate { bounds, elements }, value, span)
+        self.aggregate(
+            id,
+            ExprKind::ArrayAggregate { bounds, elements },
+            value,
+            span,
+        )
     }
 
     /// One row of dimension `depth`; false if its form was reported.
@@ -136,7 +168,10 @@ impl Checker<'_> {
     ) -> bool {
         let known = shape[depth].get_or_insert(elements.len());
         if *known != elements.len() {
-            let message = format!("rows of equal length are needed: the first has {known}, this one {}", elements.len());
+            let message = format!(
+                "rows of equal length are needed: the first has {known}, this one {}",
+                elements.len()
+            );
             self.report_aggregate(span, message);
             self.check_elements(elements);
             return false;
@@ -153,13 +188,19 @@ impl Checker<'_> {
                     is_whole &= self.take_row(array, depth + 1, elements, *span, shape, parts);
                 }
                 Element::Value(expr) => {
-                    let message = format!("the array has {}: rows stand in [ ]", count(array.indices.len(), "dimension"));
+                    let message = format!(
+                        "the array has {}: rows stand in [ ]",
+                        count(array.indices.len(), "dimension")
+                    );
                     self.report_aggregate(expr.span, message);
                     self.expr(expr, None);
                     return false;
                 }
                 Element::Row { span, elements } => {
-                    let message = format!("the array has only {}", count(array.indices.len(), "dimension"));
+                    let message = format!(
+                        "the array has only {}",
+                        count(array.indices.len(), "dimension")
+                    );
                     self.report_aggregate(*span, message);
                     self.check_elements(elements);
                     return false;
@@ -177,11 +218,16 @@ impl Checker<'_> {
         shape: &[Option<usize>],
         span: Span,
     ) -> Option<Vec<(i64, i64)>> {
-        let lengths: Vec<i64> = shape.iter().map(|length| length.unwrap_or(0) as i64).collect();
+        let lengths: Vec<i64> = shape
+            .iter()
+            .map(|length| length.unwrap_or(0) as i64)
+            .collect();
         let name = self.type_name(ty);
         match &array.bounds {
             ArrayBounds::Computed(_) => {
-                let message = format!("the bounds of {name} are only known when the program runs, so it has no aggregates");
+                let message = format!(
+                    "the bounds of {name} are only known when the program runs, so it has no aggregates"
+                );
                 self.report_aggregate(span, message);
                 None
             }
@@ -189,7 +235,10 @@ impl Checker<'_> {
                 for (&(low, high), &length) in bounds.iter().zip(&lengths) {
                     let wanted = high.saturating_sub(low).saturating_add(1);
                     if wanted != length {
-                        self.report_aggregate(span, format!("{name} has {wanted} elements in a row, found {length}"));
+                        self.report_aggregate(
+                            span,
+                            format!("{name} has {wanted} elements in a row, found {length}"),
+                        );
                         return None;
                     }
                 }
@@ -198,8 +247,14 @@ impl Checker<'_> {
             ArrayBounds::Dynamic => {
                 let mut bounds = Vec::new();
                 for (&index, &length) in array.indices.iter().zip(&lengths) {
-                    let low = if self.types.is_integer(Ty::Of(index)) { 1 } else { 0 };
-                    if let Some(values) = self.types.ordinals(index).filter(|&values| values < length) {
+                    let low = if self.types.is_integer(Ty::Of(index)) {
+                        1
+                    } else {
+                        0
+                    };
+                    if let Some(values) =
+                        self.types.ordinals(index).filter(|&values| values < length)
+                    {
                         let index = self.types.id_name(index).to_owned();
                         self.report_aggregate(span, format!("the index type `{index}` has {values} values, found {length} elements"));
                         return None;

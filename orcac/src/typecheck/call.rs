@@ -4,7 +4,10 @@
 
 use crate::ast::{self, Designator, Ident, Mode};
 use crate::diagnostics::{Diagnostic, codes};
-use crate::hir::{Argument, Base, Call, Expr, ExprKind, FunctionId, Invocation, ObjectId, OperationId, Place, StepKind};
+use crate::hir::{
+    Argument, Base, Call, Expr, ExprKind, FunctionId, Invocation, ObjectId, OperationId, Place,
+    StepKind,
+};
 use crate::resolve::scope;
 use crate::source::Span;
 
@@ -40,11 +43,15 @@ impl Checker<'_> {
                 self.check_all(&call.args);
                 Operand::error(span)
             }
-            Callee::Standard(standard) => self.standard_value(standard, &call.args, call.args_span, span),
+            Callee::Standard(standard) => {
+                self.standard_value(standard, &call.args, call.args_span, span)
+            }
             Callee::Function(function) => {
                 let (call, result) = self.function_call(function, call, span);
                 match result.map(|ty| (ty, ty.id())) {
-                    Some((_, Some(id))) => Operand::computed(id, ExprKind::Call(Box::new(call)), span),
+                    Some((_, Some(id))) => {
+                        Operand::computed(id, ExprKind::Call(Box::new(call)), span)
+                    }
                     Some(_) => Operand::error(span),
                     None => {
                         let name = self.functions[function.index()].name.clone();
@@ -89,7 +96,9 @@ impl Checker<'_> {
                     }
                     _ => format!("`{text}` is not a function"),
                 };
-                if !matches!(other, Entity::Function(_)) && !matches!(self.denote_quietly(&other), Ty::Error) {
+                if !matches!(other, Entity::Function(_))
+                    && !matches!(self.denote_quietly(&other), Ty::Error)
+                {
                     self.report(Diagnostic::new(codes::WRONG_KIND, designator.span, message));
                 }
                 Callee::Error
@@ -106,7 +115,12 @@ impl Checker<'_> {
         }
     }
 
-    pub(crate) fn function_call(&mut self, function: FunctionId, call: &ast::Call, span: Span) -> (Call, Option<Ty>) {
+    pub(crate) fn function_call(
+        &mut self,
+        function: FunctionId,
+        call: &ast::Call,
+        span: Span,
+    ) -> (Call, Option<Ty>) {
         let data = &self.functions[function.index()];
         let signature = data.signature.clone();
         let name = data.name.clone();
@@ -123,7 +137,8 @@ impl Checker<'_> {
                 format!("expected a constant expression, and `{name}` is only called when the program runs"),
             ));
         }
-        let (arguments, alias_checks) = self.arguments(&name, &signature, &call.args, call.args_span);
+        let (arguments, alias_checks) =
+            self.arguments(&name, &signature, &call.args, call.args_span);
         let made = Call {
             function,
             arguments,
@@ -155,7 +170,11 @@ impl Checker<'_> {
     }
 
     /// `object$operation(arguments)`, and its result type.
-    pub(crate) fn invocation(&mut self, call: &ast::OperationCall, span: Span) -> Option<(Invocation, Option<Ty>)> {
+    pub(crate) fn invocation(
+        &mut self,
+        call: &ast::OperationCall,
+        span: Span,
+    ) -> Option<(Invocation, Option<Ty>)> {
         let found = self.object_operand(&call.object, call.operation.span);
         let Some((place, object)) = found else {
             self.check_all(&call.args);
@@ -176,7 +195,8 @@ impl Checker<'_> {
         let data = &self.objects[object.0 as usize].operations[operation.index()];
         let signature = data.signature.clone();
         let name = self.text(call.operation.name);
-        let (arguments, alias_checks) = self.arguments(&name, &signature, &call.args, call.args_span);
+        let (arguments, alias_checks) =
+            self.arguments(&name, &signature, &call.args, call.args_span);
         let invocation = Invocation {
             object: place,
             operation,
@@ -188,9 +208,16 @@ impl Checker<'_> {
     }
 
     /// The object of an operation call, or SELF.
-    fn object_operand(&mut self, designator: &Designator, operation: Span) -> Option<(Place, ObjectId)> {
+    fn object_operand(
+        &mut self,
+        designator: &Designator,
+        operation: Span,
+    ) -> Option<(Place, ObjectId)> {
         if designator.selectors.is_empty()
-            && matches!(self.look_up_silently(designator.root), Some(Entity::SelfObject))
+            && matches!(
+                self.look_up_silently(designator.root),
+                Some(Entity::SelfObject)
+            )
         {
             return self.self_operand(designator.span);
         }
@@ -207,7 +234,10 @@ impl Checker<'_> {
             self.report_no_object(designator.span, ty);
             return None;
         };
-        debug_assert!(operation.start >= designator.span.start, "the operation stands behind its object");
+        debug_assert!(
+            operation.start >= designator.span.start,
+            "the operation stands behind its object"
+        );
         if let Base::Local(local) = designated.place.base {
             self.mark_changed(local);
         }
@@ -224,7 +254,11 @@ impl Checker<'_> {
     }
 
     fn self_operand(&mut self, span: Span) -> Option<(Place, ObjectId)> {
-        let within = self.cx.routine.as_ref().and_then(|routine| routine.within.object());
+        let within = self
+            .cx
+            .routine
+            .as_ref()
+            .and_then(|routine| routine.within.object());
         let Some(object) = within else {
             self.report(Diagnostic::new(
                 codes::BAD_SELF,
@@ -245,14 +279,17 @@ impl Checker<'_> {
     fn find_operation(&mut self, object: ObjectId, name: Ident) -> Option<OperationId> {
         let data = &self.objects[object.0 as usize];
         let is_inside = data.instance == self.cx.instance;
-        let found = data.operations.iter().position(|operation| operation.name == name.name);
+        let found = data
+            .operations
+            .iter()
+            .position(|operation| operation.name == name.name);
         if let Some(found) = found
             && (is_inside || data.operations[found].exported)
         {
             return Some(OperationId(found as u32));
         }
         let instance = &self.instances[data.instance.index()];
-        if instance.poisoned || instance.refused {
+        if instance.poisoned || instance.refused || self.is_missing(name) {
             return None;
         }
         let object_name = data.name.clone();
@@ -318,19 +355,28 @@ impl Checker<'_> {
         if formal.mode == Mode::In {
             return Argument::In(self.expr_for(actual, formal.ty).expr);
         }
-        let usage = if formal.mode == Mode::Out { Usage::Write } else { Usage::ReadWrite };
+        let usage = if formal.mode == Mode::Out {
+            Usage::Write
+        } else {
+            Usage::ReadWrite
+        };
         let Some(place) = self.changed_argument(actual, usage) else {
             return Argument::In(dummy(actual.span));
         };
         let found = Ty::Of(place.ty);
         if found != formal.ty {
-            let mode = if formal.mode == Mode::Out { "OUT" } else { "SHARED" };
+            let mode = if formal.mode == Mode::Out {
+                "OUT"
+            } else {
+                "SHARED"
+            };
             let (wanted, found) = (self.type_name(formal.ty), self.type_name(found));
             self.report(Diagnostic::new(
                 codes::TYPE_MISMATCH,
                 actual.span,
                 format!("expected a variable of {wanted} for this {mode} parameter, found {found}"),
             ));
+            return Argument::In(dummy(actual.span));
         }
         match formal.mode {
             Mode::Out => Argument::Out(place),
@@ -396,9 +442,17 @@ impl Checker<'_> {
     ) -> (Vec<Argument>, Vec<(usize, usize)>) {
         let (arguments, checks) = self.arguments(name, signature, actuals, span);
         for argument in &arguments {
-            let Argument::Shared(place) = argument else { continue };
-            let Base::Local(local) = place.base else { continue };
-            let kind = self.cx.routine.as_ref().map(|routine| routine.locals[local.index()].kind);
+            let Argument::Shared(place) = argument else {
+                continue;
+            };
+            let Base::Local(local) = place.base else {
+                continue;
+            };
+            let kind = self
+                .cx
+                .routine
+                .as_ref()
+                .map(|routine| routine.locals[local.index()].kind);
             if let Some(crate::hir::LocalKind::In { .. }) = kind {
                 self.report(Diagnostic::new(
                     codes::BAD_FORK,
@@ -412,7 +466,10 @@ impl Checker<'_> {
 
     /// Whether the routine being checked is a process.
     pub(crate) fn in_process(&self) -> bool {
-        self.cx.routine.as_ref().is_some_and(|routine| routine.within == Within::Process)
+        self.cx
+            .routine
+            .as_ref()
+            .is_some_and(|routine| routine.within == Within::Process)
     }
 }
 
@@ -457,14 +514,20 @@ fn overlap(a: &Place, b: &Place) -> Overlap {
             _ => return Overlap::No,
         }
     }
-    if certain { Overlap::Yes } else { Overlap::Maybe }
+    if certain {
+        Overlap::Yes
+    } else {
+        Overlap::Maybe
+    }
 }
 
 /// Whether two expressions have the same value, if that is plain to see.
 fn same_value(a: &Expr, b: &Expr) -> Option<bool> {
     match (&a.kind, &b.kind) {
         (ExprKind::Integer(a), ExprKind::Integer(b)) => Some(a == b),
-        (ExprKind::Convert(a), ExprKind::Convert(b)) if a.ty == b.ty => same_value(a, b).filter(|same| *same),
+        (ExprKind::Convert(a), ExprKind::Convert(b)) if a.ty == b.ty => {
+            same_value(a, b).filter(|same| *same)
+        }
         (ExprKind::Place(a), ExprKind::Place(b)) => {
             let same = a.path.len() == b.path.len() && overlap(a, b) == Overlap::Yes;
             same.then_some(true)

@@ -13,6 +13,9 @@ use super::Checker;
 use super::types::{INTEGER, LONGINT, REAL, Ty};
 use super::value::{self, Value};
 
+/// Larger aggregates are made when the program runs.
+const CONSTANT_PARTS_MAX: usize = 1 << 18;
+
 /// A checked expression.
 #[derive(Clone, Debug)]
 pub(crate) struct Operand {
@@ -89,7 +92,8 @@ impl Checker<'_> {
             format!("expected {wanted_name}, found {found_name}"),
         );
         if wanted_name == found_name {
-            diagnostic = diagnostic.with_note("types are equal by name: each type that is written out is a new one");
+            diagnostic = diagnostic
+                .with_note("types are equal by name: each type that is written out is a new one");
         } else if self.types.is_real(wanted) && found == Ty::Integer {
             diagnostic = diagnostic.with_help("write a real constant, with a point: 1.0");
         } else if self.types.is_real(wanted) && self.types.is_integer(found) {
@@ -139,7 +143,10 @@ impl Checker<'_> {
             (_, Ty::Nil) => Operand::constant(to, Value::Nil, span),
             (_, Ty::Added(_)) => Operand {
                 ty: to,
-                expr: Expr { ty: id, ..operand.expr },
+                expr: Expr {
+                    ty: id,
+                    ..operand.expr
+                },
                 ..operand
             },
             _ => Operand::computed(id, ExprKind::Convert(Box::new(operand.expr)), span),
@@ -187,7 +194,11 @@ impl Checker<'_> {
     }
 
     /// A constant expression; one that is not constant is reported.
-    pub(crate) fn constant_expr(&mut self, expr: &ast::Expr, hint: Option<TypeId>) -> Option<Operand> {
+    pub(crate) fn constant_expr(
+        &mut self,
+        expr: &ast::Expr,
+        hint: Option<TypeId>,
+    ) -> Option<Operand> {
         let operand = self.expr(expr, hint);
         if operand.ty.is_error() {
             return None;
@@ -206,7 +217,11 @@ impl Checker<'_> {
     /// A value as an expression of its type.
     pub(crate) fn value_expr(&self, value: &Value, ty: TypeId, span: Span) -> Expr {
         let all = |parts: &[Value], types: &mut dyn Iterator<Item = TypeId>| {
-            parts.iter().zip(types).map(|(part, ty)| self.value_expr(part, ty, span)).collect()
+            parts
+                .iter()
+                .zip(types)
+                .map(|(part, ty)| self.value_expr(part, ty, span))
+                .collect()
         };
         let kind = match (value, self.types.kind(ty)) {
             (Value::Int(number), _) => ExprKind::Integer(*number),
@@ -219,17 +234,34 @@ impl Checker<'_> {
             (Value::Set(parts), TypeKind::Set { element } | TypeKind::Bag { element }) => {
                 ExprKind::SetAggregate(all(parts, &mut std::iter::repeat(*element)))
             }
-            (Value::Array { bounds, elements }, TypeKind::Array(array)) => ExprKind::ArrayAggregate {
-                bounds: bounds.to_vec(),
-                elements: all(elements, &mut std::iter::repeat(array.element)),
-            },
+            (Value::Array { bounds, elements }, TypeKind::Array(array)) => {
+                ExprKind::ArrayAggregate {
+                    bounds: bounds.to_vec(),
+                    elements: all(elements, &mut std::iter::repeat(array.element)),
+                }
+            }
             _ => ExprKind::Integer(0),
         };
         Expr { kind, ty, span }
     }
 
-    /// The value of parts, if all are constant.
-    pub(crate) fn all_values(operands: &[Operand]) -> Option<Rc<[Value]>> {
-        operands.iter().map(|operand| operand.value.clone()).collect()
+    /// The value of an aggregate of these parts, if all are constant and the whole is not too large.
+    pub(crate) fn aggregate_value(
+        operands: &[Operand],
+        make: impl FnOnce(Rc<[Value]>) -> Value,
+    ) -> Option<Value> {
+        let parts: Option<Rc<[Value]>> = operands
+            .iter()
+            .map(|operand| operand.value.clone())
+            .collect();
+        let parts = parts?;
+        if parts.contains(&Value::Unknown) {
+            return Some(Value::Unknown);
+        }
+        let mut room = CONSTANT_PARTS_MAX;
+        for part in parts.iter() {
+            room = room.checked_sub(part.size(room))?;
+        }
+        Some(make(parts))
     }
 }

@@ -19,8 +19,8 @@ use crate::symbol::Symbol;
 use super::Checker;
 use super::convert::Operand;
 use super::entity::{
-    BodyRef, Const, Context, Entity, Formal, FunctionData, Instance, InstanceId, ObjectData, OperationData, ProcessData,
-    Signature,
+    BodyRef, Const, Context, Entity, Formal, FunctionData, Instance, InstanceId, ObjectData,
+    OperationData, ProcessData, Signature,
 };
 use super::types::{self, Ty};
 use super::value::Value;
@@ -60,10 +60,11 @@ impl Checker<'_> {
     ) -> InstanceId {
         let info = self.units.get(unit);
         let halves = [&info.specification, &info.implementation];
-        let poisoned = halves
-            .into_iter()
-            .flatten()
-            .any(|half| half.decls.iter().any(|decl| matches!(decl.kind, DeclKind::Error)));
+        let poisoned = halves.into_iter().flatten().any(|half| {
+            half.decls
+                .iter()
+                .any(|decl| matches!(decl.kind, DeclKind::Error))
+        });
         let id = InstanceId(self.instances.len() as u32);
         self.instances.push(Instance {
             unit,
@@ -90,7 +91,12 @@ impl Checker<'_> {
     }
 
     /// Moves the checker into a unit; gives back where it was.
-    pub(crate) fn enter(&mut self, instance: InstanceId, scope: Scope<Entity>, unit: Span) -> Context {
+    pub(crate) fn enter(
+        &mut self,
+        instance: InstanceId,
+        scope: Scope<Entity>,
+        unit: Span,
+    ) -> Context {
         let (lower, upper) = self.keyword_case(unit);
         std::mem::replace(
             &mut self.cx,
@@ -130,7 +136,11 @@ impl Checker<'_> {
             self.warn_unused_imports();
         }
         let left = std::mem::replace(&mut self.cx, before);
-        let bound: Vec<Symbol> = self.instances[id.index()].bindings.iter().map(|(name, _)| *name).collect();
+        let bound: Vec<Symbol> = self.instances[id.index()]
+            .bindings
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
         let mut exports = Scope::default();
         for (name, entry) in left.scope.iter() {
             if !entry.imported && !bound.contains(&name) {
@@ -167,7 +177,10 @@ impl Checker<'_> {
             span: unit.name.span,
         });
         self.instances[id.index()].object = Some(object);
-        self.cx.scope.declare(unit.name.name, Entity::Unit(id), None).ok();
+        self.cx
+            .scope
+            .declare(unit.name.name, Entity::Unit(id), None)
+            .ok();
     }
 
     fn refuse_parallel(&mut self, id: InstanceId, span: Span) {
@@ -236,6 +249,9 @@ impl Checker<'_> {
     /// Declares a name of the unit or, in a routine, of the routine.
     /// False if the name was taken, which is reported.
     pub(crate) fn declare_name(&mut self, name: Ident, entity: Entity) -> bool {
+        if self.is_missing(name) {
+            return true;
+        }
         let text = self.text(name.name);
         let (scope, outer) = match &mut self.cx.routine {
             Some(routine) => (
@@ -292,7 +308,9 @@ impl Checker<'_> {
 
     /// A constant of this name; `None` and the error type were reported.
     pub(crate) fn constant_entity(&mut self, name: String, operand: Option<Operand>) -> Entity {
-        let Some(operand) = operand else { return Entity::Error };
+        let Some(operand) = operand else {
+            return Entity::Error;
+        };
         let Some(value) = operand.value.clone().filter(|_| !operand.ty.is_error()) else {
             return Entity::Error;
         };
@@ -373,7 +391,10 @@ impl Checker<'_> {
         let field = FieldId(data.fields.len() as u32);
         data.fields.push(types::field(&text, ty, init, name.span));
         data.field_names.entry(name.name).or_insert(field);
-        let operation = data.operations.iter().find(|operation| operation.name == name.name);
+        let operation = data
+            .operations
+            .iter()
+            .find(|operation| operation.name == name.name);
         let clash = operation.map(|operation| operation.signature.span);
         self.declare_name(name, Entity::OwnField(object, field));
         if let Some(first) = clash {
@@ -418,7 +439,12 @@ impl Checker<'_> {
             RoutineKind::Function => self.declare_function(routine.name, signature, text),
             RoutineKind::Process => self.declare_process(routine.name, signature, text),
             RoutineKind::Operation => {
-                self.declare_operation(routine.name, signature, text, unit.part == UnitPart::Specification);
+                self.declare_operation(
+                    routine.name,
+                    signature,
+                    text,
+                    unit.part == UnitPart::Specification,
+                );
             }
         }
     }
@@ -443,7 +469,11 @@ impl Checker<'_> {
             return;
         }
         let id = FunctionId(self.functions.len() as u32);
-        let title = format!("{}.{}", self.instances[instance.index()].name, self.session.name(name.name));
+        let title = format!(
+            "{}.{}",
+            self.instances[instance.index()].name,
+            self.session.name(name.name)
+        );
         self.functions.push(FunctionData {
             name: title,
             instance,
@@ -486,12 +516,21 @@ impl Checker<'_> {
         self.declare_name(name, Entity::Process(id));
     }
 
-    fn declare_operation(&mut self, name: Ident, signature: Signature, text: Option<BodyRef>, exported: bool) {
+    fn declare_operation(
+        &mut self,
+        name: Ident,
+        signature: Signature,
+        text: Option<BodyRef>,
+        exported: bool,
+    ) {
         let Some(object) = self.instances[self.cx.instance.index()].object else {
             return;
         };
         let data = &self.objects[object.0 as usize];
-        let known = data.operations.iter().position(|operation| operation.name == name.name);
+        let known = data
+            .operations
+            .iter()
+            .position(|operation| operation.name == name.name);
         if let Some(known) = known {
             let operation = &data.operations[known];
             let (first, has_text) = (operation.signature.clone(), operation.text.is_some());
@@ -502,21 +541,33 @@ impl Checker<'_> {
             }
             return;
         }
-        let field = data.field_names.get(&name.name).map(|&field| data.fields[field.index()].span);
+        let field = data
+            .field_names
+            .get(&name.name)
+            .map(|&field| data.fields[field.index()].span);
         if let Some(first) = field {
             self.report_duplicate(name, Some(first));
         }
-        self.objects[object.0 as usize].operations.push(OperationData {
-            name: name.name,
-            exported,
-            signature,
-            text,
-            done: None,
-        });
+        self.objects[object.0 as usize]
+            .operations
+            .push(OperationData {
+                name: name.name,
+                exported,
+                signature,
+                text,
+                done: None,
+            });
     }
 
     /// Whether a second head may take the place of the first.
-    fn match_heads(&mut self, name: Ident, first: &Signature, second: &Signature, has_text: bool, brings_text: bool) -> bool {
+    fn match_heads(
+        &mut self,
+        name: Ident,
+        first: &Signature,
+        second: &Signature,
+        has_text: bool,
+        brings_text: bool,
+    ) -> bool {
         if has_text && brings_text {
             self.report_duplicate(name, Some(first.span));
             return false;
@@ -542,12 +593,18 @@ impl Checker<'_> {
             (Some(a), Some(b)) => self.types.equivalent(a, b),
             _ => false,
         };
-        let same_formal = |(a, b): (&Formal, &Formal)| a.mode == b.mode && self.types.equivalent(a.ty, b.ty);
-        same_result && a.formals.len() == b.formals.len() && a.formals.iter().zip(&b.formals).all(same_formal)
+        let same_formal =
+            |(a, b): (&Formal, &Formal)| a.mode == b.mode && self.types.equivalent(a.ty, b.ty);
+        same_result
+            && a.formals.len() == b.formals.len()
+            && a.formals.iter().zip(&b.formals).all(same_formal)
     }
 
     fn signature(&mut self, routine: &ast::Routine) -> Signature {
-        let result = routine.result.as_ref().map(|result| self.named_type(&result.ty));
+        let result = routine
+            .result
+            .as_ref()
+            .map(|result| self.named_type(&result.ty));
         let formals = self.formals(&routine.params, Some(routine.kind));
         Signature {
             formals,
@@ -557,7 +614,11 @@ impl Checker<'_> {
     }
 
     /// The formals of a head; `kind` is that of a routine, or `None` for a generic FUNCTION formal.
-    pub(crate) fn formals(&mut self, params: &[ast::Param], kind: Option<RoutineKind>) -> Vec<Formal> {
+    pub(crate) fn formals(
+        &mut self,
+        params: &[ast::Param],
+        kind: Option<RoutineKind>,
+    ) -> Vec<Formal> {
         let mut formals = Vec::new();
         for param in params {
             let ty = self.head_type(&param.ty);
@@ -599,14 +660,16 @@ impl Checker<'_> {
         if ty.is_error() || self.types.object(ty).is_some() {
             return true;
         }
-        self.types
-            .array(ty)
-            .is_some_and(|array| array.indices.len() == 1 && self.types.object(Ty::Of(array.element)).is_some())
+        self.types.array(ty).is_some_and(|array| {
+            array.indices.len() == 1 && self.types.object(Ty::Of(array.element)).is_some()
+        })
     }
 
     /// A unit without implementation: a module of constants and types, or one that the run-time system implements.
     fn check_without_implementation(&mut self, id: InstanceId, specification: Option<&Unit>) {
-        let Some(specification) = specification else { return };
+        let Some(specification) = specification else {
+            return;
+        };
         let instance = &self.instances[id.index()];
         let (name, kind, library) = (instance.name.clone(), instance.kind, instance.library);
         if instance.refused || instance.poisoned {
@@ -623,15 +686,19 @@ impl Checker<'_> {
         let functions = instance.functions.clone();
         let is_known = |function: &FunctionId| {
             let name = &self.functions[function.index()].name;
-            name.split_once('.')
-                .is_some_and(|(module, function)| orca_abi::symbols::Entry::of_library(module, function).is_some())
+            name.split_once('.').is_some_and(|(module, function)| {
+                orca_abi::symbols::Entry::of_library(module, function).is_some()
+            })
         };
-        if !(library && functions.iter().all(is_known)) && !functions.is_empty() {
+        let is_library = library && functions.iter().all(is_known);
+        if !is_library && !functions.is_empty() {
             let place = self.import_place(id).unwrap_or(specification.name.span);
             self.report(Diagnostic::new(
                 codes::FOREIGN_MODULES,
                 place,
-                format!("`{name}` has no implementation in Orca; foreign modules are not compiled yet"),
+                format!(
+                    "`{name}` has no implementation in Orca; foreign modules are not compiled yet"
+                ),
             ));
         }
     }
@@ -655,15 +722,29 @@ impl Checker<'_> {
         }
         let functions = instance.functions.iter().map(|id| {
             let function = &self.functions[id.index()];
-            (function.name.clone(), function.signature.span, function.text.is_some())
+            (
+                function.name.clone(),
+                function.signature.span,
+                function.text.is_some(),
+            )
         });
         let processes = instance.processes.iter().map(|id| {
             let process = &self.processes[id.index()];
-            (self.text(process.name), process.signature.span, process.text.is_some())
+            (
+                self.text(process.name),
+                process.signature.span,
+                process.text.is_some(),
+            )
         });
-        let operations = instance.object.map(|object| &self.objects[object.0 as usize].operations);
+        let operations = instance
+            .object
+            .map(|object| &self.objects[object.0 as usize].operations);
         let operations = operations.into_iter().flatten().map(|operation| {
-            (self.text(operation.name), operation.signature.span, operation.text.is_some())
+            (
+                self.text(operation.name),
+                operation.signature.span,
+                operation.text.is_some(),
+            )
         });
         let missing: Vec<(String, Span)> = functions
             .chain(processes)

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::ast::{Ident, Mode, Unit, UnitKind};
-use crate::hir::{ConstantId, DataId, FieldId, FunctionId, Init, Local, LocalId, ObjectId, ProcessId, TypeId};
+use crate::hir::{
+    ConstantId, DataId, FieldId, FunctionId, Init, Local, LocalId, ObjectId, ProcessId, TypeId,
+};
 use crate::resolve::UnitId;
 use crate::resolve::scope::Scope;
 use crate::source::Span;

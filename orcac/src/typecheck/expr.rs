@@ -23,7 +23,9 @@ impl Checker<'_> {
                 operand
             }
             Written::Real(value) => Operand::constant(Ty::Real, Value::Real(*value), span),
-            Written::Char(byte) => Operand::constant(Ty::Of(CHAR), Value::Int(i64::from(*byte)), span),
+            Written::Char(byte) => {
+                Operand::constant(Ty::Of(CHAR), Value::Int(i64::from(*byte)), span)
+            }
             Written::String(text) => {
                 let text = self.session.name(*text).as_bytes().into();
                 Operand::constant(Ty::Of(STRING), Value::Text(text), span)
@@ -33,13 +35,17 @@ impl Checker<'_> {
             Written::Operation(call) => self.operation_value(call, span),
             Written::BraceAggregate { ty, elements } => self.brace_aggregate(ty, elements, span),
             Written::ArrayAggregate { ty, elements } => self.array_aggregate(ty, elements, span),
-            Written::From { args, args_span } => self.from_value(args, *args_span, span),
+            Written::From { args, args_span } => self.removed_value(args, *args_span, span),
             Written::Paren(inner) => {
                 let mut operand = self.expr(inner, hint);
                 operand.expr.span = span;
                 operand
             }
-            Written::Unary { op, op_span, operand } => self.unary(*op, *op_span, operand, hint, span),
+            Written::Unary {
+                op,
+                op_span,
+                operand,
+            } => self.unary(*op, *op_span, operand, hint, span),
             Written::Binary {
                 op,
                 op_span,
@@ -55,7 +61,14 @@ impl Checker<'_> {
         self.expr_for(expr, Ty::Of(BOOLEAN)).expr
     }
 
-    fn unary(&mut self, op: ast::UnaryOp, op_span: Span, operand: &ast::Expr, hint: Option<TypeId>, span: Span) -> Operand {
+    fn unary(
+        &mut self,
+        op: ast::UnaryOp,
+        op_span: Span,
+        operand: &ast::Expr,
+        hint: Option<TypeId>,
+        span: Span,
+    ) -> Operand {
         let operand = self.expr(operand, hint);
         if operand.ty.is_error() {
             return Operand::error(span);
@@ -78,7 +91,10 @@ impl Checker<'_> {
         let ty = operand.ty;
         let mut result = match (op, &operand.value) {
             (ast::UnaryOp::Plus, _) => Operand {
-                expr: Expr { span, ..operand.expr },
+                expr: Expr {
+                    span,
+                    ..operand.expr
+                },
                 ..operand
             },
             (_, Some(value)) => self.fold_unary(op, value.clone(), ty, quiet, span),
@@ -96,7 +112,14 @@ impl Checker<'_> {
         result
     }
 
-    fn fold_unary(&mut self, op: ast::UnaryOp, value: Value, ty: Ty, quiet: bool, span: Span) -> Operand {
+    fn fold_unary(
+        &mut self,
+        op: ast::UnaryOp,
+        value: Value,
+        ty: Ty,
+        quiet: bool,
+        span: Span,
+    ) -> Operand {
         let result = match (op, value) {
             (ast::UnaryOp::Minus, Value::Int(number)) => {
                 return self.fold_integers(BinaryOp::Subtract, 0, number, ty, quiet, span, span);
@@ -130,7 +153,9 @@ impl Checker<'_> {
             Op::In => self.membership(left, right, op_span, span),
             _ => match (comparison(op), arithmetic(op)) {
                 (Some(compare), _) => self.comparison(compare, left, right, op_span, span),
-                (_, Some(arithmetic)) => self.arithmetic(arithmetic, left, right, hint, op_span, span),
+                (_, Some(arithmetic)) => {
+                    self.arithmetic(arithmetic, left, right, hint, op_span, span)
+                }
                 _ => Operand::error(span),
             },
         }
@@ -146,14 +171,24 @@ impl Checker<'_> {
         if (self.types.is_real(left) && self.types.is_integer(right))
             || (self.types.is_integer(left) && self.types.is_real(right))
         {
-            diagnostic = diagnostic.with_help("integers become real only by FLOAT(...), or as constants with a point: 1.0");
+            diagnostic = diagnostic.with_help(
+                "integers become real only by FLOAT(...), or as constants with a point: 1.0",
+            );
         } else if matches!(op, "AND" | "OR") {
-            diagnostic = diagnostic.with_note("AND and OR bind tighter than comparisons: write (a > 0) AND (b > 0)");
+            diagnostic = diagnostic
+                .with_note("AND and OR bind tighter than comparisons: write (a > 0) AND (b > 0)");
         }
         self.report(diagnostic);
     }
 
-    fn logical(&mut self, op: LogicalOp, left: Operand, right: Operand, op_span: Span, span: Span) -> Operand {
+    fn logical(
+        &mut self,
+        op: LogicalOp,
+        left: Operand,
+        right: Operand,
+        op_span: Span,
+        span: Span,
+    ) -> Operand {
         if !self.types.is_boolean(left.ty) || !self.types.is_boolean(right.ty) {
             let text = if op == LogicalOp::And { "AND" } else { "OR" };
             self.report_operands(text, left.ty, right.ty, op_span);
@@ -193,7 +228,14 @@ impl Checker<'_> {
         Operand::computed(BOOLEAN, kind, span)
     }
 
-    fn comparison(&mut self, op: CompareOp, left: Operand, right: Operand, op_span: Span, span: Span) -> Operand {
+    fn comparison(
+        &mut self,
+        op: CompareOp,
+        left: Operand,
+        right: Operand,
+        op_span: Span,
+        span: Span,
+    ) -> Operand {
         let is_equality = matches!(op, CompareOp::Equal | CompareOp::NotEqual);
         let fits = self.types.compatible(left.ty, right.ty)
             && (is_equality || (self.types.is_ordered(left.ty) && self.types.is_ordered(right.ty)));
@@ -249,13 +291,21 @@ impl Checker<'_> {
         let left = self.as_constant_of(left, common);
         let right = self.as_constant_of(right, common);
         let mut result = match (&left.value, &right.value) {
-            (Some(Value::Int(a)), Some(Value::Int(b))) => self.fold_integers(op, *a, *b, common, quiet, op_span, span),
-            (Some(Value::Real(a)), Some(Value::Real(b))) => self.fold_reals(op, *a, *b, common, op_span, span),
+            (Some(Value::Int(a)), Some(Value::Int(b))) => {
+                self.fold_integers(op, *a, *b, common, quiet, op_span, span)
+            }
+            (Some(Value::Real(a)), Some(Value::Real(b))) => {
+                self.fold_reals(op, *a, *b, common, op_span, span)
+            }
             (Some(_), Some(_)) if common.is_universal() || self.types.is_numeric(common) => {
                 Operand::constant(common, Value::Unknown, span)
             }
-            (_, Some(Value::Int(b))) if self.divides_badly(op, *b) => self.report_fault(op, *b, op_span, span),
-            (_, Some(Value::Real(b))) if op == BinaryOp::Divide && *b == 0.0 => self.report_fault(op, 0, op_span, span),
+            (_, Some(Value::Int(b))) if self.divides_badly(op, *b) => {
+                self.report_fault(op, *b, op_span, span)
+            }
+            (_, Some(Value::Real(b))) if op == BinaryOp::Divide && *b == 0.0 => {
+                self.report_fault(op, 0, op_span, span)
+            }
             _ => {
                 let id = common.id().unwrap_or(INTEGER);
                 let kind = ExprKind::Binary(op, Box::new(left.expr), Box::new(right.expr), op_span);
@@ -283,8 +333,14 @@ impl Checker<'_> {
     }
 
     fn report_fault(&mut self, op: BinaryOp, divisor: i64, op_span: Span, span: Span) -> Operand {
-        let fault = value::integer(op, 1, divisor, 64).err().unwrap_or(Fault::DivideByZero);
-        self.report(Diagnostic::new(codes::CONSTANT_ERROR, op_span, fault.text()));
+        let fault = value::integer(op, 1, divisor, 64)
+            .err()
+            .unwrap_or(Fault::DivideByZero);
+        self.report(Diagnostic::new(
+            codes::CONSTANT_ERROR,
+            op_span,
+            fault.text(),
+        ));
         Operand::error(span)
     }
 
@@ -324,10 +380,13 @@ impl Checker<'_> {
             return Operand::error(span);
         }
         let mut result = match (&left.value, &count.value) {
-            (Some(Value::Int(a)), Some(Value::Int(b))) => self.fold_integers(op, *a, *b, left.ty, quiet, op_span, span),
+            (Some(Value::Int(a)), Some(Value::Int(b))) => {
+                self.fold_integers(op, *a, *b, left.ty, quiet, op_span, span)
+            }
             (Some(_), Some(_)) => Operand::constant(left.ty, Value::Unknown, span),
             _ => {
-                let wanted = hint.filter(|&id| self.types.is_integer(Ty::Of(id)) && left.ty == Ty::Integer);
+                let wanted =
+                    hint.filter(|&id| self.types.is_integer(Ty::Of(id)) && left.ty == Ty::Integer);
                 let left = match wanted {
                     Some(id) if id == LONGINT => self.as_constant_of(left, Ty::Of(LONGINT)),
                     _ => self.concrete(left),
@@ -341,9 +400,24 @@ impl Checker<'_> {
         result
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an operator, its operands and its places")]
-    fn fold_integers(&mut self, op: BinaryOp, a: i64, b: i64, ty: Ty, quiet: bool, op_span: Span, span: Span) -> Operand {
-        let bits = ty.id().and_then(|id| value::bits(self.types.kind(id))).unwrap_or(64);
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an operator, its operands and its places"
+    )]
+    fn fold_integers(
+        &mut self,
+        op: BinaryOp,
+        a: i64,
+        b: i64,
+        ty: Ty,
+        quiet: bool,
+        op_span: Span,
+        span: Span,
+    ) -> Operand {
+        let bits = ty
+            .id()
+            .and_then(|id| value::bits(self.types.kind(id)))
+            .unwrap_or(64);
         match value::integer(op, a, b, bits) {
             Ok((result, overflow)) => {
                 if overflow && !quiet {
@@ -356,20 +430,36 @@ impl Checker<'_> {
                 Operand::constant(ty, Value::Int(result), span)
             }
             Err(fault) => {
-                self.report(Diagnostic::new(codes::CONSTANT_ERROR, op_span, fault.text()));
+                self.report(Diagnostic::new(
+                    codes::CONSTANT_ERROR,
+                    op_span,
+                    fault.text(),
+                ));
                 Operand::error(span)
             }
         }
     }
 
-    fn fold_reals(&mut self, op: BinaryOp, a: f64, b: f64, ty: Ty, op_span: Span, span: Span) -> Operand {
+    fn fold_reals(
+        &mut self,
+        op: BinaryOp,
+        a: f64,
+        b: f64,
+        ty: Ty,
+        op_span: Span,
+        span: Span,
+    ) -> Operand {
         match value::real(op, a, b) {
             Some(Ok(result)) => {
                 let result = ty.id().map_or(result, |id| self.round(result, id));
                 Operand::constant(ty, Value::Real(result), span)
             }
             Some(Err(fault)) => {
-                self.report(Diagnostic::new(codes::CONSTANT_ERROR, op_span, fault.text()));
+                self.report(Diagnostic::new(
+                    codes::CONSTANT_ERROR,
+                    op_span,
+                    fault.text(),
+                ));
                 Operand::error(span)
             }
             None => Operand::error(span),

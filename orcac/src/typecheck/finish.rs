@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::diagnostics::{Diagnostic, codes};
-use crate::hir::{ArrayBounds, DataModule, Init, Object, ObjectId, ProcessId, Program, TypeId, TypeKind};
+use crate::hir::{
+    ArrayBounds, DataModule, Init, Object, ObjectId, ProcessId, Program, TypeId, TypeKind,
+};
 use crate::source::Span;
 
 use super::Checker;
@@ -102,7 +104,12 @@ impl Checker<'_> {
         }
     }
 
-    fn contain(&mut self, object: ObjectId, path: &mut Vec<ObjectId>, done: &mut BTreeSet<ObjectId>) {
+    fn contain(
+        &mut self,
+        object: ObjectId,
+        path: &mut Vec<ObjectId>,
+        done: &mut BTreeSet<ObjectId>,
+    ) {
         if path.contains(&object) {
             let data = &self.objects[object.0 as usize];
             let (name, span) = (data.name.clone(), data.span);
@@ -144,7 +151,11 @@ impl Checker<'_> {
             match self.types.kind(id) {
                 TypeKind::Object(object) => found.push(*object),
                 TypeKind::Record { fields } | TypeKind::Graph { root: fields, .. } => {
-                    open.extend(fields.iter().map(|field| (field.ty, field.init.bounds.len())));
+                    open.extend(
+                        fields
+                            .iter()
+                            .map(|field| (field.ty, field.init.bounds.len())),
+                    );
                 }
                 TypeKind::Array(array) => {
                     let is_empty = matches!(array.bounds, ArrayBounds::Dynamic) && bounded == 0;
@@ -164,7 +175,9 @@ impl Checker<'_> {
             .cx
             .scope
             .iter()
-            .filter(|(_, entry)| entry.imported && !entry.used && !matches!(entry.entity, Entity::Error))
+            .filter(|(_, entry)| {
+                entry.imported && !entry.used && !matches!(entry.entity, Entity::Error)
+            })
             .filter_map(|(symbol, entry)| Some((symbol, entry.span?)))
             .collect();
         for (symbol, span) in unused {
@@ -188,7 +201,9 @@ impl Checker<'_> {
             .cx
             .scope
             .iter()
-            .filter(|(symbol, entry)| !entry.imported && !entry.used && exports.get(*symbol).is_none())
+            .filter(|(symbol, entry)| {
+                !entry.imported && !entry.used && exports.get(*symbol).is_none()
+            })
             .filter(|(symbol, entry)| match entry.entity {
                 Entity::Type(Ty::Of(ty)) => !self.types.is_broken(ty),
                 Entity::Const(_) | Entity::Function(_) | Entity::Unit(_) => true,
@@ -220,7 +235,9 @@ impl Checker<'_> {
                 name: data.name,
                 ty: data.ty,
                 fields: data.fields,
-                operations: operations.map(|done| done.expect("an operation without errors is checked")).collect(),
+                operations: operations
+                    .map(|done| done.expect("an operation without errors is checked"))
+                    .collect(),
                 init: data.init,
                 single_copy_only: false,
                 span: data.span,
@@ -232,8 +249,12 @@ impl Checker<'_> {
             name: name.to_owned(),
             types: self.types.into_list(),
             objects: objects.collect(),
-            functions: functions.map(|done| done.expect("a function without errors is checked")).collect(),
-            processes: processes.map(|done| done.expect("a process without errors is checked")).collect(),
+            functions: functions
+                .map(|done| done.expect("a function without errors is checked"))
+                .collect(),
+            processes: processes
+                .map(|done| done.expect("a process without errors is checked"))
+                .collect(),
             data_variables: self.data_variables,
             data_modules,
             constants: self.constants,
@@ -263,7 +284,12 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn visit_imports(&self, start: InstanceId, seen: &mut BTreeSet<InstanceId>, order: &mut Vec<InstanceId>) {
+    fn visit_imports(
+        &self,
+        start: InstanceId,
+        seen: &mut BTreeSet<InstanceId>,
+        order: &mut Vec<InstanceId>,
+    ) {
         let mut stack = vec![(start, false)];
         while let Some((id, is_done)) = stack.pop() {
             if is_done {
@@ -276,4 +302,3 @@ impl Checker<'_> {
         }
     }
 }
-

@@ -4,7 +4,9 @@
 
 use std::rc::Rc;
 
-use crate::ast::{self, DeclKind, GenericParam, GenericParamKind, Ident, RoutineKind, Unit, UnitKind};
+use crate::ast::{
+    self, DeclKind, GenericParam, GenericParamKind, Ident, RoutineKind, Unit, UnitKind,
+};
 use crate::diagnostics::{Diagnostic, codes};
 use crate::hir::FunctionId;
 use crate::resolve::UnitId;
@@ -32,7 +34,9 @@ impl Checker<'_> {
     ) {
         let entity = match self.instantiate(unit, kind, name, generic, actuals) {
             Some(instance) => {
-                self.instances[self.cx.instance.index()].imports.insert(instance);
+                self.instances[self.cx.instance.index()]
+                    .imports
+                    .insert(instance);
                 Entity::Unit(instance)
             }
             None => Entity::Error,
@@ -48,6 +52,9 @@ impl Checker<'_> {
         generic: Ident,
         actuals: &[ast::Expr],
     ) -> Option<InstanceId> {
+        if self.is_missing(generic) {
+            return None;
+        }
         let id = self.units.find(self.session, generic)?;
         let info = self.units.get(id).clone();
         let generic_name = self.text(generic.name);
@@ -75,13 +82,20 @@ impl Checker<'_> {
         if !self.may_instantiate(id, generic) {
             return None;
         }
-        let params = specification.generic.iter().flat_map(|generic| &generic.params);
+        let params = specification
+            .generic
+            .iter()
+            .flat_map(|generic| &generic.params);
         let params: Vec<GenericParam> = params.cloned().collect();
         if params.len() != actuals.len() {
             self.report(Diagnostic::new(
                 codes::ARGUMENT_COUNT,
                 generic.span,
-                format!("`{generic_name}` takes {}, found {}", count(params.len(), "parameter"), actuals.len()),
+                format!(
+                    "`{generic_name}` takes {}, found {}",
+                    count(params.len(), "parameter"),
+                    actuals.len()
+                ),
             ));
             return None;
         }
@@ -151,7 +165,12 @@ impl Checker<'_> {
             GenericParamKind::ScalarType => {
                 let ty = self.type_actual(actual)?;
                 let fits = ty.is_error() || self.types.is_ordered(ty);
-                self.expect_actual(actual, ty, fits, "an integer, real, char, boolean or enumeration type")
+                self.expect_actual(
+                    actual,
+                    ty,
+                    fits,
+                    "an integer, real, char, boolean or enumeration type",
+                )
             }
             GenericParamKind::NumericType => {
                 let ty = self.type_actual(actual)?;
@@ -159,7 +178,8 @@ impl Checker<'_> {
                 self.expect_actual(actual, ty, fits, "an integer or real type")
             }
             GenericParamKind::Const(name) => {
-                let ty = self.within_bindings(specification, bindings, |checker| checker.named_type(name));
+                let ty = self
+                    .within_bindings(specification, bindings, |checker| checker.named_type(name));
                 let operand = self.constant_expr(actual, ty.id())?;
                 if operand.ty.is_error() || ty.is_error() {
                     return None;
@@ -174,18 +194,30 @@ impl Checker<'_> {
                     return None;
                 }
                 let operand = self.as_constant_of(operand, ty);
-                Some(self.constant_entity(self.session.name(param.name.name).to_owned(), Some(operand)))
+                Some(
+                    self.constant_entity(
+                        self.session.name(param.name.name).to_owned(),
+                        Some(operand),
+                    ),
+                )
             }
             GenericParamKind::Function { params, result } => {
                 let wanted = self.within_bindings(specification, bindings, |checker| {
                     checker.generic_head(param.span, params, result.as_ref())
                 });
-                self.function_actual(unit, actual, &wanted).map(Entity::Function)
+                self.function_actual(unit, actual, &wanted)
+                    .map(Entity::Function)
             }
         }
     }
 
-    fn expect_actual(&mut self, actual: &ast::Expr, ty: Ty, fits: bool, wanted: &str) -> Option<Entity> {
+    fn expect_actual(
+        &mut self,
+        actual: &ast::Expr,
+        ty: Ty,
+        fits: bool,
+        wanted: &str,
+    ) -> Option<Entity> {
         if fits {
             return Some(Entity::Type(ty));
         }
@@ -198,7 +230,12 @@ impl Checker<'_> {
         None
     }
 
-    fn generic_head(&mut self, span: Span, params: &[ast::Param], result: Option<&ast::ResultType>) -> Signature {
+    fn generic_head(
+        &mut self,
+        span: Span,
+        params: &[ast::Param],
+        result: Option<&ast::ResultType>,
+    ) -> Signature {
         let result = result.map(|result| self.named_type(&result.ty));
         Signature {
             formals: self.formals(params, None),
@@ -242,7 +279,12 @@ impl Checker<'_> {
         }
     }
 
-    fn function_actual(&mut self, unit: &Rc<Unit>, actual: &ast::Expr, wanted: &Signature) -> Option<FunctionId> {
+    fn function_actual(
+        &mut self,
+        unit: &Rc<Unit>,
+        actual: &ast::Expr,
+        wanted: &Signature,
+    ) -> Option<FunctionId> {
         self.declare_head_ahead(unit, actual);
         match self.actual_entity(actual)? {
             Entity::Error => None,
@@ -301,7 +343,9 @@ impl Checker<'_> {
             return;
         }
         let head = unit.decls.iter().position(|decl| match &decl.kind {
-            DeclKind::Routine(routine) => routine.kind == RoutineKind::Function && routine.name.name == name,
+            DeclKind::Routine(routine) => {
+                routine.kind == RoutineKind::Function && routine.name.name == name
+            }
             _ => false,
         });
         if let Some(index) = head {
@@ -331,11 +375,16 @@ impl Checker<'_> {
         let id = self.add_instance(unit, name, Vec::new(), None);
         self.instances[id.index()].abstract_ = true;
         let before = self.enter(id, Scope::default(), specification.span);
-        let params = specification.generic.iter().flat_map(|generic| &generic.params);
+        let params = specification
+            .generic
+            .iter()
+            .flat_map(|generic| &generic.params);
         for param in params {
             let entity = self.abstract_actual(param);
             self.declare_name(param.name, entity.clone());
-            self.instances[id.index()].bindings.push((param.name.name, entity));
+            self.instances[id.index()]
+                .bindings
+                .push((param.name.name, entity));
         }
         self.cx = before;
         self.declare_specification(id);
@@ -344,9 +393,15 @@ impl Checker<'_> {
     fn abstract_actual(&mut self, param: &GenericParam) -> Entity {
         let name = self.text(param.name.name);
         match &param.kind {
-            GenericParamKind::Type => Entity::Type(Ty::Of(self.types.add_formal(name, Formal::Plain))),
-            GenericParamKind::ScalarType => Entity::Type(Ty::Of(self.types.add_formal(name, Formal::Scalar))),
-            GenericParamKind::NumericType => Entity::Type(Ty::Of(self.types.add_formal(name, Formal::Numeric))),
+            GenericParamKind::Type => {
+                Entity::Type(Ty::Of(self.types.add_formal(name, Formal::Plain)))
+            }
+            GenericParamKind::ScalarType => {
+                Entity::Type(Ty::Of(self.types.add_formal(name, Formal::Scalar)))
+            }
+            GenericParamKind::NumericType => {
+                Entity::Type(Ty::Of(self.types.add_formal(name, Formal::Numeric)))
+            }
             GenericParamKind::Const(ty) => Entity::Const(Rc::new(Const {
                 ty: self.named_type(ty),
                 value: Value::Unknown,

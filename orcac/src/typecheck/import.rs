@@ -28,6 +28,9 @@ impl Checker<'_> {
     }
 
     fn declare_imported(&mut self, name: Ident, entity: Entity) {
+        if self.is_missing(name) {
+            return;
+        }
         if let Err(first) = self.cx.scope.import(name.name, entity, name.span) {
             self.report_duplicate(name, first);
         }
@@ -49,6 +52,9 @@ impl Checker<'_> {
             let instance = *instance;
             self.cx.scope.look_up(name.name);
             return Some(instance);
+        }
+        if self.is_missing(name) {
+            return None;
         }
         let unit = self.units.find(self.session, name)?;
         let text = self.text(name.name);
@@ -72,14 +78,19 @@ impl Checker<'_> {
             return None;
         }
         let instance = self.instance_of(unit, Some(name.span))?;
-        self.instances[self.cx.instance.index()].imports.insert(instance);
+        self.instances[self.cx.instance.index()]
+            .imports
+            .insert(instance);
         Some(instance)
     }
 
     fn declare_from(&mut self, from: Ident, names: &[Ident]) {
         let Some(unit) = self.imported_unit(from) else {
             for name in names {
-                self.cx.scope.import(name.name, Entity::Error, name.span).ok();
+                self.cx
+                    .scope
+                    .import(name.name, Entity::Error, name.span)
+                    .ok();
             }
             return;
         };
@@ -122,14 +133,16 @@ impl Checker<'_> {
                 return entry.entity.clone();
             }
         }
-        if instance.poisoned {
+        if instance.poisoned || self.is_missing(name) {
             return Entity::Error;
         }
         let text = self.text(name.name);
         let unit_name = self.instances[unit.index()].name.clone();
         let is_operation = self.instances[unit.index()].object.is_some_and(|object| {
             let operations = &self.objects[object.0 as usize].operations;
-            operations.iter().any(|operation| operation.name == name.name)
+            operations
+                .iter()
+                .any(|operation| operation.name == name.name)
         });
         if is_operation {
             self.report(Diagnostic::new(
@@ -139,7 +152,10 @@ impl Checker<'_> {
             ));
             return Entity::Error;
         }
-        let names = self.instances[unit.index()].exports.iter().map(|(name, _)| name);
+        let names = self.instances[unit.index()]
+            .exports
+            .iter()
+            .map(|(name, _)| name);
         let near = scope::nearest(&self.session.interner, name.name, names);
         let mut diagnostic = Diagnostic::new(
             codes::NOT_EXPORTED,
@@ -158,7 +174,7 @@ impl Checker<'_> {
         if let Some(entity) = self.look_up_silently(name) {
             return entity;
         }
-        if !self.is_poisoned() {
+        if !self.is_poisoned() && !self.is_missing(name) {
             self.report_unknown(name);
         }
         let scope = match &mut self.cx.routine {
@@ -174,7 +190,11 @@ impl Checker<'_> {
 
     pub(crate) fn look_up_silently(&mut self, name: Ident) -> Option<Entity> {
         if let Some(routine) = &mut self.cx.routine {
-            let local = routine.scopes.iter_mut().rev().find_map(|scope| scope.look_up(name.name));
+            let local = routine
+                .scopes
+                .iter_mut()
+                .rev()
+                .find_map(|scope| scope.look_up(name.name));
             if let Some(entity) = local {
                 return Some(entity);
             }
@@ -187,30 +207,53 @@ impl Checker<'_> {
             }
             return Some(entity);
         }
-        predeclared(self.session.name(name.name), self.cx.lower, self.cx.upper).or_else(|| self.unit_beside(name))
+        predeclared(self.session.name(name.name), self.cx.lower, self.cx.upper)
+            .or_else(|| self.unit_beside(name))
     }
 
     /// The loose declarations of a file see its units without importing them.
     fn unit_beside(&mut self, name: Ident) -> Option<Entity> {
         let own = self.instances[self.cx.instance.index()].unit;
-        let is_implicit = self.units.get(own).implementation.as_ref().is_some_and(|unit| unit.implicit);
+        let is_implicit = self
+            .units
+            .get(own)
+            .implementation
+            .as_ref()
+            .is_some_and(|unit| unit.implicit);
         if !is_implicit {
             return None;
         }
-        let unit = self.units.declared_in(name.span.file, name.name).filter(|&unit| unit != own)?;
+        let unit = self
+            .units
+            .declared_in(name.span.file, name.name)
+            .filter(|&unit| unit != own)?;
         if self.units.get(unit).is_generic() {
             return None;
         }
         let instance = self.instance_of(unit, Some(name.span))?;
-        self.instances[self.cx.instance.index()].imports.insert(instance);
+        self.instances[self.cx.instance.index()]
+            .imports
+            .insert(instance);
         let entity = Entity::Unit(instance);
-        self.cx.scope.import(name.name, entity.clone(), name.span).ok();
+        self.cx
+            .scope
+            .import(name.name, entity.clone(), name.span)
+            .ok();
         self.cx.scope.look_up(name.name);
         Some(entity)
     }
 
+    /// Where the text has no name the parser has put an empty one, and reported it.
+    pub(crate) fn is_missing(&self, name: Ident) -> bool {
+        self.session.name(name.name).is_empty()
+    }
+
     fn is_poisoned(&self) -> bool {
-        let routine = self.cx.routine.as_ref().is_some_and(|routine| routine.poisoned);
+        let routine = self
+            .cx
+            .routine
+            .as_ref()
+            .is_some_and(|routine| routine.poisoned);
         routine || self.instances[self.cx.instance.index()].poisoned
     }
 
@@ -290,7 +333,13 @@ fn predeclared(text: &str, lower: bool, upper: bool) -> Option<Entity> {
     let find = |table: &[(&str, Standard)], fold: bool| {
         table
             .iter()
-            .find(|(name, _)| if fold { name.to_ascii_lowercase() == text } else { *name == text })
+            .find(|(name, _)| {
+                if fold {
+                    name.to_ascii_lowercase() == text
+                } else {
+                    *name == text
+                }
+            })
             .map(|(_, standard)| Entity::Standard(*standard))
     };
     find(&STANDARD_MIXED, false)

@@ -44,21 +44,33 @@ use types::{Ty, Types};
 
 /// Checks the units of these files. Tells whether they are free of errors; no OrcaMain is needed.
 pub fn check_files(session: &mut Session, files: &[PathBuf]) -> bool {
-    Checker::new(session).run(files, None);
+    if let Some(mut program) = Checker::new(session).run(files, None) {
+        crate::patterns::operation::classify(session, &mut program);
+    }
     !session.has_errors()
 }
 
 /// Checks a whole program: `main` and `files`, and every unit they need. No program if there is any error.
-pub fn check_program(session: &mut Session, main: &Path, files: &[PathBuf]) -> Option<hir::Program> {
+pub fn check_program(
+    session: &mut Session,
+    main: &Path,
+    files: &[PathBuf],
+) -> Option<hir::Program> {
     let mut all = vec![main.to_owned()];
     all.extend(files.iter().cloned());
-    let name = main.file_stem().map_or("main".into(), |stem| stem.to_string_lossy()).into_owned();
+    let name = main
+        .file_stem()
+        .map_or("main".into(), |stem| stem.to_string_lossy())
+        .into_owned();
     let mut program = Checker::new(session).run(&all, Some(&name))?;
     crate::patterns::operation::classify(session, &mut program);
     if session.has_errors() {
         return None;
     }
-    assert!(program.main.is_some(), "a program without errors has an OrcaMain");
+    assert!(
+        program.main.is_some(),
+        "a program without errors has an OrcaMain"
+    );
     Some(program)
 }
 
@@ -99,7 +111,7 @@ impl<'s> Checker<'s> {
         }
     }
 
-    /// Checks everything in these files and what they need; with a name, makes a program of it.
+    /// Checks everything in these files and what they need; with a name, it is a program and has an OrcaMain.
     fn run(mut self, files: &[PathBuf], name: Option<&str>) -> Option<hir::Program> {
         for unit in self.units.load(self.session, files) {
             if !self.units.get(unit).is_generic() {
@@ -112,7 +124,7 @@ impl<'s> Checker<'s> {
         let marks = self.marks();
         self.check_abstract_generics();
         self.forget(marks);
-        self.into_program(name?, main)
+        self.into_program(name.unwrap_or_default(), main)
     }
 
     /// Declares the implementations and checks the bodies of all instances from `first` on, and of those that turn up.
@@ -136,7 +148,9 @@ impl<'s> Checker<'s> {
             let next = self
                 .units
                 .iter()
-                .find(|(id, info)| info.is_generic() && info.specification.is_some() && !done.contains(id))
+                .find(|(id, info)| {
+                    info.is_generic() && info.specification.is_some() && !done.contains(id)
+                })
                 .map(|(id, _)| id);
             let Some(unit) = next else { return };
             done.insert(unit);
@@ -149,7 +163,9 @@ impl<'s> Checker<'s> {
     fn report(&mut self, diagnostic: Diagnostic) {
         let instance = self.instances.get(self.cx.instance.index());
         if instance.is_some_and(|instance| instance.generic)
-            && !self.generic_places.insert((diagnostic.span, diagnostic.code))
+            && !self
+                .generic_places
+                .insert((diagnostic.span, diagnostic.code))
         {
             return;
         }
@@ -175,7 +191,10 @@ impl<'s> Checker<'s> {
             Keywords::Lower => (true, false),
             Keywords::Both => (true, true),
             Keywords::Auto => {
-                let lower = self.session.text(unit).starts_with(|c: char| c.is_ascii_lowercase());
+                let lower = self
+                    .session
+                    .text(unit)
+                    .starts_with(|c: char| c.is_ascii_lowercase());
                 (lower, !lower)
             }
         }

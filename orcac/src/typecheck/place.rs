@@ -4,7 +4,10 @@
 
 use crate::ast::{self, Designator, Ident, Selector, SelectorKind};
 use crate::diagnostics::{Diagnostic, codes};
-use crate::hir::{Base, Expr, ExprKind, Field, FieldId, LocalId, LocalKind, Place, Step, StepKind, TypeId, TypeKind};
+use crate::hir::{
+    Base, Expr, ExprKind, Field, FieldId, LocalId, LocalKind, Place, Step, StepKind, TypeId,
+    TypeKind,
+};
 use crate::resolve::scope;
 use crate::source::Span;
 
@@ -13,6 +16,9 @@ use super::convert::Operand;
 use super::entity::{Const, Entity, Standard};
 use super::types::{INTEGER, Ty};
 use super::value::Value;
+
+/// `g!f` is `g[g.f]`, so each `!` doubles the designator.
+const ROOTS_MAX: usize = 8;
 
 /// What a designator denotes when it is a place.
 #[derive(Clone, Debug)]
@@ -50,7 +56,9 @@ impl Checker<'_> {
             Denoted::Value(operand) => operand,
             Denoted::Place(designated) => {
                 let ty = designated.place.ty;
-                if let Some(value @ (Value::Int(_) | Value::Real(_) | Value::Nil)) = designated.value {
+                if let Some(value @ (Value::Int(_) | Value::Real(_) | Value::Nil)) =
+                    designated.value
+                {
                     return Operand::constant(Ty::Of(ty), value, span);
                 }
                 let mut operand = Operand::computed(ty, ExprKind::Place(designated.place), span);
@@ -91,7 +99,9 @@ impl Checker<'_> {
 
     /// An IN parameter that its routine changes needs a copy.
     pub(crate) fn mark_changed(&mut self, local: LocalId) {
-        let Some(routine) = &mut self.cx.routine else { return };
+        let Some(routine) = &mut self.cx.routine else {
+            return;
+        };
         routine.uses[local.index()].assigned = true;
         if let LocalKind::In { modified } = &mut routine.locals[local.index()].kind {
             *modified = true;
@@ -153,7 +163,8 @@ impl Checker<'_> {
         let mut entity = self.look_up(designator.root);
         let mut used = 0;
         while let Entity::Unit(unit) = entity {
-            let Some(SelectorKind::Field(name)) = designator.selectors.get(used).map(|s| &s.kind) else {
+            let Some(SelectorKind::Field(name)) = designator.selectors.get(used).map(|s| &s.kind)
+            else {
                 break;
             };
             entity = self.exported(unit, *name);
@@ -170,7 +181,13 @@ impl Checker<'_> {
         }
     }
 
-    fn start(&mut self, entity: Entity, designator: &Designator, span: Span, usage: Usage) -> Denoted {
+    fn start(
+        &mut self,
+        entity: Entity,
+        designator: &Designator,
+        span: Span,
+        usage: Usage,
+    ) -> Denoted {
         match entity {
             Entity::Error => Denoted::Error,
             Entity::Local(local) => self.start_local(local, span, usage),
@@ -178,7 +195,11 @@ impl Checker<'_> {
             Entity::Data(id) => {
                 let ty = self.data_variables[id.index()].ty;
                 let is_own = self.data_owners[id.index()] == self.cx.instance;
-                let fixed = if is_own { None } else { Some("a data-module variable") };
+                let fixed = if is_own {
+                    None
+                } else {
+                    Some("a data-module variable")
+                };
                 place(Base::Data(id), ty, span, None, fixed)
             }
             Entity::Const(constant) => start_constant(&constant, span),
@@ -191,7 +212,9 @@ impl Checker<'_> {
                 ));
                 Denoted::Error
             }
-            Entity::Standard(standard @ (Standard::Ncpus | Standard::Mycpu)) if designator.selectors.is_empty() => {
+            Entity::Standard(standard @ (Standard::Ncpus | Standard::Mycpu))
+                if designator.selectors.is_empty() =>
+            {
                 if self.cx.upper {
                     self.report(Diagnostic::new(
                         codes::NO_PARENTHESES,
@@ -230,7 +253,11 @@ impl Checker<'_> {
             self.report_bounds(span);
             return Denoted::Error;
         }
-        let fixed = if kind == LocalKind::Loop { Some("a FOR variable") } else { None };
+        let fixed = if kind == LocalKind::Loop {
+            Some("a FOR variable")
+        } else {
+            None
+        };
         place(Base::Local(local), ty, span, None, fixed)
     }
 
@@ -248,13 +275,19 @@ impl Checker<'_> {
             self.report_bounds(span);
             return Denoted::Error;
         }
-        let within = self.cx.routine.as_ref().and_then(|routine| routine.within.object());
+        let within = self
+            .cx
+            .routine
+            .as_ref()
+            .and_then(|routine| routine.within.object());
         if within != Some(object) {
             let text = self.session.text(span).to_owned();
             self.report(Diagnostic::new(
                 codes::FIELD_OUTSIDE,
                 span,
-                format!("the field `{text}` may only be used in an operation or object initialization"),
+                format!(
+                    "the field `{text}` may only be used in an operation or object initialization"
+                ),
             ));
             return Denoted::Error;
         }
@@ -265,6 +298,7 @@ impl Checker<'_> {
         let mut at = start;
         let mut whole = head;
         let mut after_node = false;
+        let mut roots = 0;
         for (i, selector) in selectors.iter().enumerate() {
             whole = whole.to(selector.span);
             let next = match &selector.kind {
@@ -279,7 +313,14 @@ impl Checker<'_> {
                     self.report_bare_node(selector.span);
                     None
                 }
-                SelectorKind::Root(name) => self.select_root(&at, *name, selector.span),
+                SelectorKind::Root(name) => {
+                    roots += 1;
+                    if roots > ROOTS_MAX {
+                        self.report_too_deep(selector.span);
+                        return Denoted::Error;
+                    }
+                    self.select_root(&at, *name, selector.span)
+                }
             };
             let Some((kind, ty)) = next else {
                 self.check_indices(&selectors[i + 1..]);
@@ -304,6 +345,14 @@ impl Checker<'_> {
         Denoted::Place(at)
     }
 
+    fn report_too_deep(&mut self, span: Span) {
+        self.report(Diagnostic::new(
+            codes::BAD_INDEX,
+            span,
+            format!("a designator goes through {ROOTS_MAX} graphs by `!` at most"),
+        ));
+    }
+
     fn report_bare_node(&mut self, span: Span) {
         self.report(Diagnostic::new(
             codes::NO_FIELD,
@@ -312,7 +361,12 @@ impl Checker<'_> {
         ));
     }
 
-    fn select_field(&mut self, at: &Designated, name: Ident, after_node: bool) -> Option<(StepKind, TypeId)> {
+    fn select_field(
+        &mut self,
+        at: &Designated,
+        name: Ident,
+        after_node: bool,
+    ) -> Option<(StepKind, TypeId)> {
         let ty = at.place.ty;
         let kind = self.types.kind(ty).clone();
         let (fields, step): (&[Field], fn(FieldId) -> StepKind) = match &kind {
@@ -321,7 +375,11 @@ impl Checker<'_> {
             TypeKind::Graph { root, .. } => (root, StepKind::RootField),
             TypeKind::Object(object) => {
                 let is_private_copy = matches!(at.place.base, Base::Local(_));
-                let within = self.cx.routine.as_ref().and_then(|routine| routine.within.object());
+                let within = self
+                    .cx
+                    .routine
+                    .as_ref()
+                    .and_then(|routine| routine.within.object());
                 if within != Some(*object) || !is_private_copy {
                     self.report(Diagnostic::new(
                         codes::FIELD_OUTSIDE,
@@ -330,7 +388,10 @@ impl Checker<'_> {
                     ));
                     return None;
                 }
-                let field = self.objects[object.0 as usize].field_names.get(&name.name).copied();
+                let field = self.objects[object.0 as usize]
+                    .field_names
+                    .get(&name.name)
+                    .copied();
                 let Some(field) = field else {
                     self.report_no_field(ty, name, Vec::new());
                     return None;
@@ -351,6 +412,9 @@ impl Checker<'_> {
     }
 
     fn report_no_field(&mut self, ty: TypeId, name: Ident, fields: Vec<String>) {
+        if self.is_missing(name) {
+            return;
+        }
         let text = self.text(name.name);
         let shown = self.type_name(Ty::Of(ty));
         let near = scope::nearest_text(&text, fields.iter().map(String::as_str));
@@ -365,7 +429,12 @@ impl Checker<'_> {
         self.report(diagnostic);
     }
 
-    fn select_index(&mut self, at: &mut Designated, indices: &[ast::Expr], span: Span) -> Option<(StepKind, TypeId)> {
+    fn select_index(
+        &mut self,
+        at: &mut Designated,
+        indices: &[ast::Expr],
+        span: Span,
+    ) -> Option<(StepKind, TypeId)> {
         let ty = at.place.ty;
         match self.types.kind(ty).clone() {
             TypeKind::Array(array) => {
@@ -375,7 +444,11 @@ impl Checker<'_> {
                     self.report(Diagnostic::new(
                         codes::BAD_INDEX,
                         span,
-                        format!("{name} has {wanted}, found {}", super::generic::count(indices.len(), "index").replace("indexs", "indices")),
+                        format!(
+                            "{name} has {wanted}, found {}",
+                            super::generic::count(indices.len(), "index")
+                                .replace("indexs", "indices")
+                        ),
                     ));
                     self.check_all(indices);
                     return None;
@@ -449,7 +522,9 @@ impl Checker<'_> {
             Ty::Error => return None,
             Ty::Nil => true,
             Ty::Added(added) => added == graph,
-            Ty::Of(id) => matches!(self.types.kind(id), TypeKind::Nodename { graph: of } if *of == graph),
+            Ty::Of(id) => {
+                matches!(self.types.kind(id), TypeKind::Nodename { graph: of } if *of == graph)
+            }
             _ => false,
         };
         if !fits {
@@ -465,7 +540,12 @@ impl Checker<'_> {
     }
 
     /// `g!f`: the node that root field f names.
-    fn select_root(&mut self, at: &Designated, name: Ident, span: Span) -> Option<(StepKind, TypeId)> {
+    fn select_root(
+        &mut self,
+        at: &Designated,
+        name: Ident,
+        span: Span,
+    ) -> Option<(StepKind, TypeId)> {
         let graph = at.place.ty;
         if !self.types.is_graph(Ty::Of(graph)) {
             let shown = self.type_name(Ty::Of(graph));
@@ -488,7 +568,13 @@ impl Checker<'_> {
     }
 }
 
-fn place(base: Base, ty: TypeId, span: Span, value: Option<Value>, fixed: Option<&'static str>) -> Denoted {
+fn place(
+    base: Base,
+    ty: TypeId,
+    span: Span,
+    value: Option<Value>,
+    fixed: Option<&'static str>,
+) -> Denoted {
     Denoted::Place(Designated {
         place: Place {
             base,
@@ -503,14 +589,29 @@ fn place(base: Base, ty: TypeId, span: Span, value: Option<Value>, fixed: Option
 
 fn start_constant(constant: &Const, span: Span) -> Denoted {
     if let (Some(id), Some(ty)) = (constant.id, constant.ty.id()) {
-        return place(Base::Constant(id), ty, span, Some(constant.value.clone()), Some("a constant"));
+        return place(
+            Base::Constant(id),
+            ty,
+            span,
+            Some(constant.value.clone()),
+            Some("a constant"),
+        );
     }
     let is_simple = !matches!(constant.value, Value::Unknown);
-    let structured = constant.ty.id().filter(|_| !is_simple && constant.ty != Ty::Of(INTEGER));
+    let structured = constant
+        .ty
+        .id()
+        .filter(|_| !is_simple && constant.ty != Ty::Of(INTEGER));
     if let Some(ty) = structured {
         // Of a generic formal: what it selects is not known yet either.
         let id = crate::hir::ConstantId(0);
-        return place(Base::Constant(id), ty, span, Some(Value::Unknown), Some("a constant"));
+        return place(
+            Base::Constant(id),
+            ty,
+            span,
+            Some(Value::Unknown),
+            Some("a constant"),
+        );
     }
     let mut operand = Operand::constant(constant.ty, constant.value.clone(), span);
     operand.quiet = constant.quiet;

@@ -4,11 +4,14 @@
 
 use std::rc::Rc;
 
-use crate::ast::{self, Body, Code, Decl, DeclKind, Ident, Mode, Routine as WrittenRoutine, TypeKind as WrittenType, Unit};
+use crate::ast::{
+    self, Body, Code, Decl, DeclKind, Ident, Mode, Routine as WrittenRoutine,
+    TypeKind as WrittenType, Unit,
+};
 use crate::diagnostics::{Diagnostic, codes};
 use crate::hir::{
-    AccessClass, Alternative, Function, FunctionBody, Init, Local, LocalId, LocalKind, Operation, OperationBody, Process,
-    Routine, Stmt, TypeId,
+    AccessClass, Alternative, Function, FunctionBody, Init, Local, LocalId, LocalKind, Operation,
+    OperationBody, Process, Routine, Stmt, TypeId,
 };
 use crate::source::Span;
 
@@ -41,21 +44,37 @@ impl Checker<'_> {
             let title = format!("function {}", data.name);
             let Some(text) = text else { continue };
             let name = data.name.clone();
-            if let Some((routine, code)) = self.check_routine(Within::Function, title, &signature, &text) {
+            if let Some((routine, code)) =
+                self.check_routine(Within::Function, title, &signature, &text)
+            {
                 let body = FunctionBody::Orca(only_statements(code));
-                self.functions[function.index()].done = Some(Function { name, routine, body });
+                self.functions[function.index()].done = Some(Function {
+                    name,
+                    routine,
+                    body,
+                });
             }
         }
         for index in 0..self.instances[id.index()].processes.len() {
             let process = self.instances[id.index()].processes[index];
             let data = &self.processes[process.index()];
             let (signature, text) = (data.signature.clone(), data.text.clone());
-            let name = format!("{}.{}", self.instances[id.index()].name, self.text(data.name));
+            let name = format!(
+                "{}.{}",
+                self.instances[id.index()].name,
+                self.text(data.name)
+            );
             let Some(text) = text else { continue };
             let title = format!("process {name}");
-            if let Some((routine, code)) = self.check_routine(Within::Process, title, &signature, &text) {
+            if let Some((routine, code)) =
+                self.check_routine(Within::Process, title, &signature, &text)
+            {
                 let body = only_statements(code);
-                self.processes[process.index()].done = Some(Process { name, routine, body });
+                self.processes[process.index()].done = Some(Process {
+                    name,
+                    routine,
+                    body,
+                });
             }
         }
         self.check_operations(id);
@@ -75,7 +94,9 @@ impl Checker<'_> {
             let name = self.text(operation.name);
             let title = format!("operation {}${name}", data.name);
             let Some(text) = text else { continue };
-            let Some((routine, code)) = self.check_routine(Within::Operation(object), title, &signature, &text) else {
+            let Some((routine, code)) =
+                self.check_routine(Within::Operation(object), title, &signature, &text)
+            else {
                 continue;
             };
             let body = match code {
@@ -140,7 +161,9 @@ impl Checker<'_> {
     /// The base name of the file of a place.
     fn file_name(&self, span: Span) -> String {
         let path = &self.session.sources.get(span.file).path;
-        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 
     fn check_routine(
@@ -195,7 +218,10 @@ impl Checker<'_> {
             if let WrittenType::Named { bounds, .. } = &param.ty.kind
                 && !bounds.is_empty()
             {
-                let ty = signature.formals.get(index).map_or(Ty::Error, |formal| formal.ty);
+                let ty = signature
+                    .formals
+                    .get(index)
+                    .map_or(Ty::Error, |formal| formal.ty);
                 if param.mode != Mode::Out {
                     self.report(Diagnostic::new(
                         codes::BAD_BOUNDS,
@@ -205,7 +231,12 @@ impl Checker<'_> {
                 } else if !ty.is_error() {
                     let init = self.bounds_of(ty, bounds).unwrap_or_default();
                     if let Some(routine) = &mut self.cx.routine {
-                        for local in routine.locals.iter_mut().skip(index).take(param.names.len()) {
+                        for local in routine
+                            .locals
+                            .iter_mut()
+                            .skip(index)
+                            .take(param.names.len())
+                        {
                             local.init = init.clone();
                         }
                     }
@@ -216,7 +247,13 @@ impl Checker<'_> {
     }
 
     /// A new local; one of unknown type keeps its place, but its name is silent.
-    pub(crate) fn declare_local(&mut self, name: Ident, ty: Ty, init: Init, kind: LocalKind) -> LocalId {
+    pub(crate) fn declare_local(
+        &mut self,
+        name: Ident,
+        ty: Ty,
+        init: Init,
+        kind: LocalKind,
+    ) -> LocalId {
         let text = self.text(name.name);
         let Some(routine) = &mut self.cx.routine else {
             return LocalId(0);
@@ -230,7 +267,11 @@ impl Checker<'_> {
             span: name.span,
         });
         routine.uses.push(LocalUse::default());
-        let entity = if ty.is_error() { Entity::Error } else { Entity::Local(id) };
+        let entity = if ty.is_error() {
+            Entity::Error
+        } else {
+            Entity::Local(id)
+        };
         if ty.is_error() {
             routine.uses[id.index()] = LocalUse {
                 used: true,
@@ -262,7 +303,8 @@ impl Checker<'_> {
                         routine.poisoned = true;
                     }
                 }
-                DeclKind::Import { .. } | DeclKind::Instantiation { .. } | DeclKind::Routine(_) => {}
+                DeclKind::Import { .. } | DeclKind::Instantiation { .. } | DeclKind::Routine(_) => {
+                }
             }
         }
         self.close_block();
@@ -285,7 +327,11 @@ impl Checker<'_> {
     }
 
     fn check_returns(&mut self, signature: &Signature, body: &Body, title: &str) {
-        let routine = self.cx.routine.as_ref().expect("a routine is being checked");
+        let routine = self
+            .cx
+            .routine
+            .as_ref()
+            .expect("a routine is being checked");
         let poisoned = routine.poisoned || contains_error(&body.code);
         if signature.result.is_some() && !routine.returns_value && !poisoned {
             self.report(
@@ -300,7 +346,9 @@ impl Checker<'_> {
     }
 
     fn warn_unused_locals(&mut self, parameters: usize) {
-        let Some(routine) = &self.cx.routine else { return };
+        let Some(routine) = &self.cx.routine else {
+            return;
+        };
         if routine.poisoned {
             return;
         }
@@ -350,14 +398,14 @@ impl Checker<'_> {
         for index in 0..self.instances[id.index()].functions.len() {
             let function = self.instances[id.index()].functions[index];
             let data = &self.functions[function.index()];
-            let entry = data
-                .name
-                .split_once('.')
-                .and_then(|(module, function)| orca_abi::symbols::Entry::of_library(module, function));
+            let entry = data.name.split_once('.').and_then(|(module, function)| {
+                orca_abi::symbols::Entry::of_library(module, function)
+            });
             let Some(entry) = entry else { continue };
             let signature = data.signature.clone();
             let name = data.name.clone();
-            let mut routine = self.empty_routine(format!("function {name}"), signature.span, signature.span);
+            let mut routine =
+                self.empty_routine(format!("function {name}"), signature.span, signature.span);
             routine.result = signature.result.and_then(Ty::id);
             routine.parameter_count = signature.formals.len();
             routine.locals = signature
@@ -410,12 +458,13 @@ fn contains_error(code: &Code) -> bool {
             S::If { arms, otherwise } => {
                 arms.iter().any(|arm| block(&arm.body)) || otherwise.as_ref().is_some_and(block)
             }
-            S::Case { arms, otherwise, .. } => {
-                arms.iter().any(|arm| block(&arm.body)) || otherwise.as_ref().is_some_and(block)
-            }
-            S::While { body, .. } | S::Repeat { body, .. } | S::ForRange { body, .. } | S::ForEach { body, .. } => {
-                block(body)
-            }
+            S::Case {
+                arms, otherwise, ..
+            } => arms.iter().any(|arm| block(&arm.body)) || otherwise.as_ref().is_some_and(block),
+            S::While { body, .. }
+            | S::Repeat { body, .. }
+            | S::ForRange { body, .. }
+            | S::ForEach { body, .. } => block(body),
             S::Loop(body) => block(body),
             _ => false,
         }

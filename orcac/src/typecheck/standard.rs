@@ -26,7 +26,13 @@ impl Checker<'_> {
     }
 
     /// A standard function where a value is wanted.
-    pub(crate) fn standard_value(&mut self, standard: Standard, args: &[ast::Expr], args_span: Span, span: Span) -> Operand {
+    pub(crate) fn standard_value(
+        &mut self,
+        standard: Standard,
+        args: &[ast::Expr],
+        args_span: Span,
+        span: Span,
+    ) -> Operand {
         let counts = match standard {
             Standard::Ncpus | Standard::Mycpu => 0..=0,
             Standard::Lb | Standard::Ub => 1..=2,
@@ -54,9 +60,12 @@ impl Checker<'_> {
         match standard {
             Standard::Ncpus | Standard::Mycpu => self.processor_number(standard, span),
             Standard::Abs => self.abs(&args[0], span),
-            Standard::Cap | Standard::Chr | Standard::Float | Standard::Trunc | Standard::Odd | Standard::Ord => {
-                self.simple(standard, &args[0], span)
-            }
+            Standard::Cap
+            | Standard::Chr
+            | Standard::Float
+            | Standard::Trunc
+            | Standard::Odd
+            | Standard::Ord => self.simple(standard, &args[0], span),
             Standard::Min | Standard::Max => self.extreme(standard, &args[0], span),
             Standard::Val => self.val(&args[0], &args[1], span),
             Standard::Size => self.size(&args[0], span),
@@ -108,7 +117,10 @@ impl Checker<'_> {
         let ty = operand.ty;
         match operand.value {
             Some(Value::Int(number)) => {
-                let bits = ty.id().and_then(|id| value::bits(self.types.kind(id))).unwrap_or(64);
+                let bits = ty
+                    .id()
+                    .and_then(|id| value::bits(self.types.kind(id)))
+                    .unwrap_or(64);
                 let wrapped = value::wrap_bits(i128::from(number).abs(), bits);
                 Operand::constant(ty, Value::Int(wrapped), span)
             }
@@ -116,7 +128,11 @@ impl Checker<'_> {
             Some(_) => Operand::constant(ty, Value::Unknown, span),
             None => {
                 let id = operand.expr.ty;
-                Operand::computed(id, ExprKind::Standard(StandardFunction::Abs, vec![operand.expr]), span)
+                Operand::computed(
+                    id,
+                    ExprKind::Standard(StandardFunction::Abs, vec![operand.expr]),
+                    span,
+                )
             }
         }
     }
@@ -127,9 +143,14 @@ impl Checker<'_> {
         let ty = operand.ty;
         let (fits, wanted) = match standard {
             Standard::Cap => (ty == Ty::Of(CHAR), "a char"),
-            Standard::Chr | Standard::Float | Standard::Odd => (self.types.is_integer(ty), "an integer"),
+            Standard::Chr | Standard::Float | Standard::Odd => {
+                (self.types.is_integer(ty), "an integer")
+            }
             Standard::Trunc => (self.types.is_real(ty), "a real"),
-            _ => (self.types.is_discrete(ty), "an integer, char, boolean or enumeration"),
+            _ => (
+                self.types.is_discrete(ty),
+                "an integer, char, boolean or enumeration",
+            ),
         };
         if !fits {
             return self.bad_argument(standard, wanted, ty, span);
@@ -155,7 +176,11 @@ impl Checker<'_> {
                 }
             };
         }
-        Operand::computed(result, ExprKind::Standard(function, vec![operand.expr]), span)
+        Operand::computed(
+            result,
+            ExprKind::Standard(function, vec![operand.expr]),
+            span,
+        )
     }
 
     /// An argument that names a discrete type.
@@ -180,13 +205,22 @@ impl Checker<'_> {
                 self.report(Diagnostic::new(
                     codes::BAD_ARGUMENT,
                     arg.span,
-                    format!("{} takes the name of a type, found {}", standard.name(), other.kind_name()),
+                    format!(
+                        "{} takes the name of a type, found {}",
+                        standard.name(),
+                        other.kind_name()
+                    ),
                 ));
                 return None;
             }
         };
         if !ty.is_error() && !self.types.is_discrete(ty) {
-            self.bad_argument(standard, "an integer, char, boolean or enumeration type", ty, arg.span);
+            self.bad_argument(
+                standard,
+                "an integer, char, boolean or enumeration type",
+                ty,
+                arg.span,
+            );
             return None;
         }
         ty.id()
@@ -204,7 +238,9 @@ impl Checker<'_> {
     fn val(&mut self, of: &ast::Expr, arg: &ast::Expr, span: Span) -> Operand {
         let ty = self.type_argument(Standard::Val, of);
         let operand = self.expr(arg, None);
-        let Some(id) = ty else { return Operand::error(span) };
+        let Some(id) = ty else {
+            return Operand::error(span);
+        };
         if !self.types.is_integer(operand.ty) {
             return self.bad_argument(Standard::Val, "an integer", operand.ty, arg.span);
         }
@@ -226,7 +262,11 @@ impl Checker<'_> {
                 Operand::constant(Ty::Of(id), Value::Int(number), span)
             }
             Some(_) => Operand::constant(Ty::Of(id), Value::Unknown, span),
-            None => Operand::computed(id, ExprKind::Standard(StandardFunction::Val, vec![operand.expr]), span),
+            None => Operand::computed(
+                id,
+                ExprKind::Standard(StandardFunction::Val, vec![operand.expr]),
+                span,
+            ),
         }
     }
 
@@ -241,7 +281,8 @@ impl Checker<'_> {
             (Some(Value::Set(elements)), _) => Some(elements.len() as i64),
             (Some(Value::Array { elements, .. }), _) => Some(elements.len() as i64),
             (_, Some(ArrayBounds::Constant(bounds))) => {
-                let length = |(low, high): (i64, i64)| high.saturating_sub(low).saturating_add(1).max(0);
+                let length =
+                    |(low, high): (i64, i64)| high.saturating_sub(low).saturating_add(1).max(0);
                 Some(bounds.into_iter().map(length).fold(1, i64::saturating_mul))
             }
             _ => None,
@@ -254,7 +295,8 @@ impl Checker<'_> {
 
     fn measure(&mut self, measure: Measure, operand: Operand, ty: TypeId, span: Span) -> Operand {
         let is_unknown = operand.value.is_some();
-        let mut made = Operand::computed(ty, ExprKind::Measure(measure, Box::new(operand.expr)), span);
+        let mut made =
+            Operand::computed(ty, ExprKind::Measure(measure, Box::new(operand.expr)), span);
         if is_unknown {
             made.value = Some(Value::Unknown);
         }
@@ -273,13 +315,18 @@ impl Checker<'_> {
         let Some(dimension) = dimension else {
             return Operand::error(span);
         };
-        let index = usize::try_from(dimension - 1).ok().filter(|&index| index < array.indices.len());
+        let index = usize::try_from(dimension - 1)
+            .ok()
+            .filter(|&index| index < array.indices.len());
         let Some(index) = index else {
             let name = self.type_name(operand.ty);
             self.report(Diagnostic::new(
                 codes::CONSTANT_ERROR,
                 args[1].span,
-                format!("{name} has {}, not a dimension {dimension}", count(array.indices.len(), "dimension")),
+                format!(
+                    "{name} has {}, not a dimension {dimension}",
+                    count(array.indices.len(), "dimension")
+                ),
             ));
             return Operand::error(span);
         };
@@ -338,7 +385,12 @@ impl Checker<'_> {
     }
 
     /// `FROM(s)`
-    pub(crate) fn from_value(&mut self, args: &[ast::Expr], args_span: Span, span: Span) -> Operand {
+    pub(crate) fn removed_value(
+        &mut self,
+        args: &[ast::Expr],
+        args_span: Span,
+        span: Span,
+    ) -> Operand {
         let [arg] = args else {
             self.report(Diagnostic::new(
                 codes::ARGUMENT_COUNT,
@@ -401,11 +453,17 @@ impl Checker<'_> {
             }
             Standard::Strategy => self.strategy(args),
             Standard::Read => {
-                let places = args.iter().filter_map(|arg| self.read_argument(arg)).collect();
+                let places = args
+                    .iter()
+                    .filter_map(|arg| self.read_argument(arg))
+                    .collect();
                 Some(StmtKind::Read(places))
             }
             _ => {
-                let arguments = args.iter().map(|arg| self.write_argument(standard, arg)).collect();
+                let arguments = args
+                    .iter()
+                    .map(|arg| self.write_argument(standard, arg))
+                    .collect();
                 let newline = standard == Standard::WriteLine;
                 Some(StmtKind::Write { arguments, newline })
             }
@@ -416,7 +474,12 @@ impl Checker<'_> {
         let element = self.expr(&args[0], None);
         let set = self.changed_argument(&args[1], Usage::ReadWrite)?;
         let Some(wanted) = self.types.set_element(Ty::Of(set.ty)) else {
-            self.bad_argument(standard, "a set as its second argument", Ty::Of(set.ty), args[1].span);
+            self.bad_argument(
+                standard,
+                "a set as its second argument",
+                Ty::Of(set.ty),
+                args[1].span,
+            );
             return None;
         };
         if !self.types.equivalent(Ty::Of(wanted), element.ty) {
@@ -436,10 +499,19 @@ impl Checker<'_> {
         let cpu = self.expr_for(&args[2], Ty::Of(INTEGER)).expr;
         let object = object?;
         if self.types.object(Ty::Of(object.ty)).is_none() {
-            self.bad_argument(Standard::Strategy, "an object", Ty::Of(object.ty), args[0].span);
+            self.bad_argument(
+                Standard::Strategy,
+                "an object",
+                Ty::Of(object.ty),
+                args[0].span,
+            );
             return None;
         }
-        Some(StmtKind::Strategy { object, replicate, cpu })
+        Some(StmtKind::Strategy {
+            object,
+            replicate,
+            cpu,
+        })
     }
 
     fn read_argument(&mut self, arg: &ast::Expr) -> Option<Place> {
@@ -462,14 +534,22 @@ impl Checker<'_> {
             return dummy(arg.span);
         }
         if !self.can_be_text(operand.ty) {
-            self.bad_argument(standard, "integers, reals, chars and strings", operand.ty, arg.span);
+            self.bad_argument(
+                standard,
+                "integers, reals, chars and strings",
+                operand.ty,
+                arg.span,
+            );
             return dummy(arg.span);
         }
         self.concrete(operand).expr
     }
 
     fn can_be_text(&self, ty: Ty) -> bool {
-        self.types.is_integer(ty) || self.types.is_real(ty) || ty == Ty::Of(CHAR) || ty == Ty::Of(STRING)
+        self.types.is_integer(ty)
+            || self.types.is_real(ty)
+            || ty == Ty::Of(CHAR)
+            || ty == Ty::Of(STRING)
     }
 }
 
@@ -483,7 +563,9 @@ fn fold_simple(function: StandardFunction, value: &Value) -> Option<Value> {
         (StandardFunction::Chr, Value::Int(code)) if !(0..=255).contains(code) => return None,
         (StandardFunction::Float, Value::Int(number)) => Value::Real(*number as f64),
         (StandardFunction::Odd, Value::Int(number)) => Value::Int(number & 1),
-        (StandardFunction::Ord, Value::Int(number)) => Value::Int(value::wrap_bits(i128::from(*number), 32)),
+        (StandardFunction::Ord, Value::Int(number)) => {
+            Value::Int(value::wrap_bits(i128::from(*number), 32))
+        }
         (StandardFunction::Trunc, Value::Real(number)) => Value::Int(i64::from(*number as i32)),
         (StandardFunction::Chr, Value::Int(code)) => Value::Int(*code),
         _ => Value::Unknown,

@@ -22,7 +22,10 @@ impl Checker<'_> {
         let mut done = Vec::new();
         for stmt in &block.stmts {
             if let Some(kind) = self.statement(stmt) {
-                done.push(Stmt { kind, span: stmt.span });
+                done.push(Stmt {
+                    kind,
+                    span: stmt.span,
+                });
             }
         }
         done
@@ -61,7 +64,11 @@ impl Checker<'_> {
             } => self.fork(process, args, *args_span, on.as_ref(), span),
             Written::Exit => {
                 if self.routine().loops == 0 {
-                    self.report(Diagnostic::new(codes::BAD_EXIT, span, "EXIT stands outside a loop"));
+                    self.report(Diagnostic::new(
+                        codes::BAD_EXIT,
+                        span,
+                        "EXIT stands outside a loop",
+                    ));
                 }
                 Some(StmtKind::Exit)
             }
@@ -92,14 +99,18 @@ impl Checker<'_> {
                 let until = self.condition(until);
                 Some(StmtKind::Repeat { body, until })
             }
-            Written::ForRange { variable, range, body } => self.for_range(*variable, range, body),
+            Written::ForRange {
+                variable,
+                range,
+                body,
+            } => self.for_range(*variable, range, body),
             Written::ForEach {
                 variable,
                 elements,
                 body,
             } => self.for_each(*variable, elements, body),
             Written::From { args, args_span } => {
-                let operand = self.from_value(args, *args_span, span);
+                let operand = self.removed_value(args, *args_span, span);
                 (!operand.ty.is_error()).then_some(StmtKind::Discard(operand.expr))
             }
             Written::Directive { object, args, .. } => {
@@ -141,7 +152,11 @@ impl Checker<'_> {
         value: &ast::Expr,
         span: Span,
     ) -> Option<StmtKind> {
-        let usage = if op.is_some() { Usage::ReadWrite } else { Usage::Write };
+        let usage = if op.is_some() {
+            Usage::ReadWrite
+        } else {
+            Usage::Write
+        };
         let place = self.changed(target, usage);
         let Some(place) = place else {
             self.check_for_unknown(value);
@@ -169,7 +184,10 @@ impl Checker<'_> {
             return Some(StmtKind::AssignLogical { place, op, value });
         }
         let op = arithmetic(op)?;
-        let is_shift = matches!(op, crate::hir::BinaryOp::ShiftLeft | crate::hir::BinaryOp::ShiftRight);
+        let is_shift = matches!(
+            op,
+            crate::hir::BinaryOp::ShiftLeft | crate::hir::BinaryOp::ShiftRight
+        );
         if !self.has_operator(op, ty, operand.ty) {
             self.report_operands(arithmetic_text(op), ty, operand.ty, op_span);
             return None;
@@ -178,7 +196,11 @@ impl Checker<'_> {
         if !is_shift && self.types.wider(ty, operand.ty) != ty {
             return Some(self.widened_assignment(place, op, operand, op_span, span));
         }
-        let to = if is_shift { Ty::Of(super::types::LONGINT) } else { ty };
+        let to = if is_shift {
+            Ty::Of(super::types::LONGINT)
+        } else {
+            ty
+        };
         let value = self.as_constant_of(operand, to).expr;
         Some(StmtKind::AssignBinary {
             place,
@@ -249,7 +271,9 @@ impl Checker<'_> {
                 self.check_all(&call.args);
                 None
             }
-            Callee::Standard(standard) => self.standard_statement(standard, &call.args, call.args_span, span),
+            Callee::Standard(standard) => {
+                self.standard_statement(standard, &call.args, call.args_span, span)
+            }
             Callee::Function(function) => {
                 let (made, result) = self.function_call(function, call, span);
                 if result.is_some() {
@@ -294,7 +318,8 @@ impl Checker<'_> {
                 let data = &self.processes[id.index()];
                 let signature = data.signature.clone();
                 let name = self.text(data.name);
-                let (arguments, alias_checks) = self.fork_arguments(&name, &signature, args, args_span);
+                let (arguments, alias_checks) =
+                    self.fork_arguments(&name, &signature, args, args_span);
                 Some((id, arguments, alias_checks))
             }
             None => {
@@ -342,14 +367,22 @@ impl Checker<'_> {
         }
     }
 
-    fn case(&mut self, selector: &ast::Expr, arms: &[CaseArm], otherwise: Option<&Block>) -> Option<StmtKind> {
+    fn case(
+        &mut self,
+        selector: &ast::Expr,
+        arms: &[CaseArm],
+        otherwise: Option<&Block>,
+    ) -> Option<StmtKind> {
         let selector = self.expr(selector, None);
         let selector = self.concrete(selector);
         let is_known = !selector.ty.is_error();
         if is_known && !self.types.is_discrete(selector.ty) {
             self.report_selector(&selector);
         }
-        let id = selector.ty.id().filter(|_| self.types.is_discrete(selector.ty));
+        let id = selector
+            .ty
+            .id()
+            .filter(|_| self.types.is_discrete(selector.ty));
         let mut seen: Vec<(i64, i64, Span)> = Vec::new();
         let mut branches = Vec::new();
         for arm in arms {
@@ -357,11 +390,18 @@ impl Checker<'_> {
             for label in &arm.labels {
                 let range = self.case_label(label, id);
                 let Some((low, high)) = range else { continue };
-                let clash = seen.iter().find(|&&(first, last, _)| low <= last && first <= high).copied();
+                let clash = seen
+                    .iter()
+                    .find(|&&(first, last, _)| low <= last && first <= high)
+                    .copied();
                 if let Some((_, _, first)) = clash {
                     self.report(
-                        Diagnostic::new(codes::BAD_LABEL, label.span, "this label stands here a second time")
-                            .with_label(first, "the first time"),
+                        Diagnostic::new(
+                            codes::BAD_LABEL,
+                            label.span,
+                            "this label stands here a second time",
+                        )
+                        .with_label(first, "the first time"),
                     );
                     continue;
                 }
@@ -395,7 +435,11 @@ impl Checker<'_> {
         };
         let (low, high) = (low?, high?);
         if low > high {
-            self.report(Diagnostic::new(codes::BAD_LABEL, label.span, "this range is empty"));
+            self.report(Diagnostic::new(
+                codes::BAD_LABEL,
+                label.span,
+                "this range is empty",
+            ));
             return None;
         }
         Some((low, high))
@@ -415,7 +459,12 @@ impl Checker<'_> {
     }
 
     /// Runs with a FOR variable in scope.
-    fn with_variable(&mut self, variable: Ident, ty: Ty, body: &Block) -> (crate::hir::LocalId, Vec<Stmt>) {
+    fn with_variable(
+        &mut self,
+        variable: Ident,
+        ty: Ty,
+        body: &Block,
+    ) -> (crate::hir::LocalId, Vec<Stmt>) {
         self.warn_hiding(variable);
         self.routine().scopes.push(Scope::default());
         let id = self.declare_local(variable, ty, Init::default(), LocalKind::Loop);
@@ -453,7 +502,11 @@ impl Checker<'_> {
     fn for_range(&mut self, variable: Ident, range: &ast::Range, body: &Block) -> Option<StmtKind> {
         let low = self.expr(&range.low, None);
         let high = self.expr(&range.high, low.ty.id());
-        let mut ty = if low.ty.is_universal() { high.ty } else { low.ty };
+        let mut ty = if low.ty.is_universal() {
+            high.ty
+        } else {
+            low.ty
+        };
         if low.ty.is_error() || high.ty.is_error() {
             ty = Ty::Error;
         } else if !self.types.equivalent(low.ty, high.ty) || !self.types.is_discrete(ty) {
@@ -461,7 +514,9 @@ impl Checker<'_> {
             self.report(Diagnostic::new(
                 codes::TYPE_MISMATCH,
                 range.span,
-                format!("FOR needs two bounds of one discrete type, found {low_name} and {high_name}"),
+                format!(
+                    "FOR needs two bounds of one discrete type, found {low_name} and {high_name}"
+                ),
             ));
             ty = Ty::Error;
         }
@@ -484,7 +539,12 @@ impl Checker<'_> {
         })
     }
 
-    fn for_each(&mut self, variable: Ident, elements: &ast::Expr, body: &Block) -> Option<StmtKind> {
+    fn for_each(
+        &mut self,
+        variable: Ident,
+        elements: &ast::Expr,
+        body: &Block,
+    ) -> Option<StmtKind> {
         let set = self.expr(elements, None);
         let element = self.types.set_element(set.ty);
         if element.is_none() && !set.ty.is_error() {
@@ -514,7 +574,9 @@ fn is_repeatable(place: &crate::hir::Place) -> bool {
             ExprKind::Integer(_) | ExprKind::Real(_) | ExprKind::Text(_) | ExprKind::Nil => true,
             ExprKind::Place(place) => is_repeatable(place),
             ExprKind::Convert(inner) | ExprKind::Unary(_, inner) => plain(inner),
-            ExprKind::Binary(_, a, b, _) | ExprKind::Compare(_, a, b) | ExprKind::Logical(_, a, b) => plain(a) && plain(b),
+            ExprKind::Binary(_, a, b, _)
+            | ExprKind::Compare(_, a, b)
+            | ExprKind::Logical(_, a, b) => plain(a) && plain(b),
             ExprKind::Standard(_, args) => args.iter().all(plain),
             _ => false,
         }

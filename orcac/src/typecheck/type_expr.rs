@@ -125,7 +125,9 @@ impl Checker<'_> {
                 return None;
             }
             let ranges = group.ranges.iter().zip(&array.indices);
-            let pairs = ranges.map(|(range, &index)| self.range(range, index)).collect();
+            let pairs = ranges
+                .map(|(range, &index)| self.range(range, index))
+                .collect();
             init.bounds.push(pairs);
             at = Ty::Of(array.element);
         }
@@ -159,7 +161,9 @@ impl Checker<'_> {
         match self.look_up_qualified(name) {
             Entity::Error => Ty::Error,
             Entity::Type(ty) => ty,
-            Entity::Unit(instance) if self.instances[instance.index()].object.is_some() => self.object_type(instance),
+            Entity::Unit(instance) if self.instances[instance.index()].object.is_some() => {
+                self.object_type(instance)
+            }
             other => {
                 let text = self.session.text(name.span).to_owned();
                 self.report(Diagnostic::new(
@@ -188,19 +192,26 @@ impl Checker<'_> {
             Written::Enumeration(literals) => self.make_enumeration(literals, name.clone()),
             Written::Record(fields) => {
                 let fields = self.make_fields(fields, &mut Vec::new());
-                fields.map(|fields| self.types.add("RECORD".to_owned(), TypeKind::Record { fields }))
+                fields.map(|fields| {
+                    self.types
+                        .add("RECORD".to_owned(), TypeKind::Record { fields })
+                })
             }
             Written::Array { dims, element } => self.make_array(dims, element),
             Written::Set(element) => self.make_set(ty, element),
             Written::Graph { root, node } => {
                 let root = self.make_fields(root, &mut Vec::new());
                 let node = self.make_fields(node, &mut Vec::new());
-                root.zip(node)
-                    .map(|(root, node)| self.types.add("GRAPH".to_owned(), TypeKind::Graph { root, node }))
+                root.zip(node).map(|(root, node)| {
+                    self.types
+                        .add("GRAPH".to_owned(), TypeKind::Graph { root, node })
+                })
             }
             Written::NodeName(graph) => self.make_nodename(*graph),
             Written::Union {
-                tag_type, alternatives, ..
+                tag_type,
+                alternatives,
+                ..
             } => {
                 self.named_type(tag_type);
                 for alternative in alternatives {
@@ -217,7 +228,11 @@ impl Checker<'_> {
                 named.for_each(|name| {
                     self.named_type(name);
                 });
-                self.refuse_type(codes::FUNCTION_TYPES, ty.span, "function types are not compiled yet")
+                self.refuse_type(
+                    codes::FUNCTION_TYPES,
+                    ty.span,
+                    "function types are not compiled yet",
+                )
             }
         };
         if let (Some(id), Some(name)) = (made, name) {
@@ -236,9 +251,14 @@ impl Checker<'_> {
     }
 
     fn make_enumeration(&mut self, literals: &[Ident], name: Option<String>) -> Option<TypeId> {
-        let texts: Vec<String> = literals.iter().map(|literal| self.text(literal.name)).collect();
+        let texts: Vec<String> = literals
+            .iter()
+            .map(|literal| self.text(literal.name))
+            .collect();
         let shown = name.unwrap_or_else(|| format!("({})", texts.join(", ")));
-        let id = self.types.add(shown, TypeKind::Enumeration { literals: texts });
+        let id = self
+            .types
+            .add(shown, TypeKind::Enumeration { literals: texts });
         for (ordinal, literal) in literals.iter().enumerate() {
             let constant = Const {
                 ty: Ty::Of(id),
@@ -257,7 +277,10 @@ impl Checker<'_> {
     fn mark_literal_used(&mut self, literal: Ident) {
         match &mut self.cx.routine {
             Some(routine) => {
-                routine.scopes.last_mut().and_then(|scope| scope.look_up(literal.name));
+                routine
+                    .scopes
+                    .last_mut()
+                    .and_then(|scope| scope.look_up(literal.name));
             }
             None => {
                 self.cx.scope.look_up(literal.name);
@@ -309,13 +332,24 @@ impl Checker<'_> {
                 None => is_known = false,
             }
         }
-        let bounds = if is_known { self.array_bounds(dims, &indices) } else { None };
+        let bounds = if is_known {
+            self.array_bounds(dims, &indices)
+        } else {
+            None
+        };
         let element = self.plain_type(element).id();
         let (Some(bounds), Some(element)) = (bounds, element) else {
             return None;
         };
-        let names: Vec<String> = indices.iter().map(|&index| self.types.id_name(index).to_owned()).collect();
-        let name = format!("ARRAY[{}] OF {}", names.join(", "), self.types.id_name(element));
+        let names: Vec<String> = indices
+            .iter()
+            .map(|&index| self.types.id_name(index).to_owned())
+            .collect();
+        let name = format!(
+            "ARRAY[{}] OF {}",
+            names.join(", "),
+            self.types.id_name(element)
+        );
         let array = ArrayType {
             indices,
             bounds,
@@ -372,7 +406,10 @@ impl Checker<'_> {
             ));
             return None;
         }
-        Some(self.types.add(format!("SET OF {name}"), TypeKind::Set { element }))
+        Some(
+            self.types
+                .add(format!("SET OF {name}"), TypeKind::Set { element }),
+        )
     }
 
     fn make_nodename(&mut self, graph: Ident) -> Option<TypeId> {
@@ -395,7 +432,11 @@ impl Checker<'_> {
 
     /// A graph type that is declared already, in whatever scope.
     fn graph_declared(&mut self, graph: Ident) -> Option<Entity> {
-        let declaring = self.cx.routine.as_mut().map(|routine| std::mem::replace(&mut routine.declaring, false));
+        let declaring = self
+            .cx
+            .routine
+            .as_mut()
+            .map(|routine| std::mem::replace(&mut routine.declaring, false));
         let found = self.look_up_silently(graph);
         if let (Some(was), Some(routine)) = (declaring, &mut self.cx.routine) {
             routine.declaring = was;

@@ -102,7 +102,11 @@ impl Types {
             }),
         ];
         for ((name, id), kind) in PREDECLARED.into_iter().zip(kinds) {
-            assert_eq!(types.add(name.to_owned(), kind), id, "the predeclared types come first");
+            assert_eq!(
+                types.add(name.to_owned(), kind),
+                id,
+                "the predeclared types come first"
+            );
         }
         types
     }
@@ -185,7 +189,8 @@ impl Types {
     }
 
     pub(crate) fn is_graph(&self, ty: Ty) -> bool {
-        ty.id().is_some_and(|id| matches!(self.kind(id), TypeKind::Graph { .. }))
+        ty.id()
+            .is_some_and(|id| matches!(self.kind(id), TypeKind::Graph { .. }))
     }
 
     pub(crate) fn formal(&self, ty: Ty) -> Option<Formal> {
@@ -195,7 +200,10 @@ impl Types {
     pub(crate) fn is_integer(&self, ty: Ty) -> bool {
         match ty {
             Ty::Integer => true,
-            Ty::Of(id) => matches!(self.kind(id), TypeKind::ShortInt | TypeKind::Integer | TypeKind::LongInt),
+            Ty::Of(id) => matches!(
+                self.kind(id),
+                TypeKind::ShortInt | TypeKind::Integer | TypeKind::LongInt
+            ),
             _ => false,
         }
     }
@@ -203,7 +211,10 @@ impl Types {
     pub(crate) fn is_real(&self, ty: Ty) -> bool {
         match ty {
             Ty::Real => true,
-            Ty::Of(id) => matches!(self.kind(id), TypeKind::ShortReal | TypeKind::Real | TypeKind::LongReal),
+            Ty::Of(id) => matches!(
+                self.kind(id),
+                TypeKind::ShortReal | TypeKind::Real | TypeKind::LongReal
+            ),
             _ => false,
         }
     }
@@ -323,7 +334,9 @@ impl Types {
 
     /// Whether an object is among its components.
     pub(crate) fn contains_object(&self, ty: Ty) -> bool {
-        self.contains(ty, &|types, id| matches!(types.kind(id), TypeKind::Object(_)))
+        self.contains(ty, &|types, id| {
+            matches!(types.kind(id), TypeKind::Object(_))
+        })
     }
 
     /// Whether the type or a component of it is as `wanted`; the state of objects is not looked at.
@@ -342,7 +355,9 @@ impl Types {
             };
             match self.kind(id) {
                 TypeKind::Record { fields } => fields.iter().for_each(|field| visit(field.ty)),
-                TypeKind::Graph { root, node } => root.iter().chain(node).for_each(|field| visit(field.ty)),
+                TypeKind::Graph { root, node } => {
+                    root.iter().chain(node).for_each(|field| visit(field.ty))
+                }
                 TypeKind::Array(array) => visit(array.element),
                 TypeKind::Set { element } | TypeKind::Bag { element } => visit(*element),
                 _ => {}

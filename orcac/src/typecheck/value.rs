@@ -126,7 +126,9 @@ impl Value {
         match self {
             Value::Text(text) => {
                 let &[index] = indices else { return None };
-                let found = usize::try_from(index).ok().and_then(|i| text.get(i.checked_sub(1)?));
+                let found = usize::try_from(index)
+                    .ok()
+                    .and_then(|i| text.get(i.checked_sub(1)?));
                 Some(found.map(|&byte| Value::Int(i64::from(byte))).ok_or(()))
             }
             Value::Array { bounds, elements } => {
@@ -146,14 +148,26 @@ impl Value {
         }
     }
 
-    /// Whether the value is known, whole.
+    /// Whether the value is known, whole: an aggregate with an unknown part is itself unknown.
     pub(crate) fn is_known(&self) -> bool {
-        match self {
-            Value::Unknown => false,
-            Value::Record(parts) | Value::Set(parts) => parts.iter().all(Value::is_known),
-            Value::Array { elements, .. } => elements.iter().all(Value::is_known),
-            _ => true,
+        *self != Value::Unknown
+    }
+
+    /// The number of simple values in it; counting stops soon after `limit`.
+    pub(crate) fn size(&self, limit: usize) -> usize {
+        let parts = match self {
+            Value::Record(parts) | Value::Set(parts) => parts,
+            Value::Array { elements, .. } => elements,
+            _ => return 1,
+        };
+        let mut size = 1;
+        for part in parts.iter() {
+            if size > limit {
+                break;
+            }
+            size += part.size(limit - size.min(limit));
         }
+        size
     }
 }
 
@@ -164,22 +178,34 @@ mod tests {
     #[test]
     fn integers_wrap_to_their_width_and_say_so() {
         let max = i64::from(i32::MAX);
-        assert_eq!(integer(BinaryOp::Add, max, 1, 32), Ok((i64::from(i32::MIN), true)));
+        assert_eq!(
+            integer(BinaryOp::Add, max, 1, 32),
+            Ok((i64::from(i32::MIN), true))
+        );
         assert_eq!(integer(BinaryOp::Add, max, 1, 64), Ok((max + 1, false)));
-        assert_eq!(integer(BinaryOp::Divide, i64::MIN, -1, 64), Ok((i64::MIN, true)));
+        assert_eq!(
+            integer(BinaryOp::Divide, i64::MIN, -1, 64),
+            Ok((i64::MIN, true))
+        );
     }
 
     #[test]
     fn division_truncates_and_the_remainder_has_the_sign_of_the_dividend() {
         assert_eq!(integer(BinaryOp::Divide, -7, 2, 32), Ok((-3, false)));
         assert_eq!(integer(BinaryOp::Modulo, -7, 2, 32), Ok((-1, false)));
-        assert_eq!(integer(BinaryOp::Modulo, 7, 0, 32), Err(Fault::ModuloByNonPositive));
+        assert_eq!(
+            integer(BinaryOp::Modulo, 7, 0, 32),
+            Err(Fault::ModuloByNonPositive)
+        );
     }
 
     #[test]
     fn shifts_beyond_the_width_leave_nothing_or_the_sign() {
         assert_eq!(integer(BinaryOp::ShiftLeft, 1, 40, 32), Ok((0, false)));
         assert_eq!(integer(BinaryOp::ShiftRight, -8, 40, 32), Ok((-1, false)));
-        assert_eq!(integer(BinaryOp::ShiftLeft, 1, -1, 32), Err(Fault::ShiftCount));
+        assert_eq!(
+            integer(BinaryOp::ShiftLeft, 1, -1, 32),
+            Err(Fault::ShiftCount)
+        );
     }
 }

@@ -36,8 +36,6 @@ END;
             main.orca:11:23: error[E0501]: FORK stands in processes only
             main.orca:13:36: error[E0501]: an IN parameter is a private copy; shared objects are declared in a process or received as SHARED
             main.orca:13:42: error[E0401]: expected a variable of `many` for this SHARED parameter, found `o`
-            main.orca:13:42: error[E0416]: illegal alias: this OUT or SHARED argument overlaps another one
-            main.orca:13:42: error[E0501]: an IN parameter is a private copy; shared objects are declared in a process or received as SHARED
             main.orca:13:48: error[E0401]: expected `vec`, found an integer constant
             main.orca:13:51: error[E0401]: expected `o`, found an integer constant
             main.orca:15:49: warning[W0303]: `l` is used but never assigned
@@ -46,7 +44,6 @@ END;
             main.orca:18:20: error[E0302]: `nobody` is not declared
             main.orca:18:37: error[E0406]: `q` takes 0 arguments, found 1
             main.orca:18:52: error[E0401]: expected a variable of `many` for this SHARED parameter, found `o`
-            main.orca:18:52: error[E0416]: illegal alias: this OUT or SHARED argument overlaps another one
             main.orca:18:63: error[E0401]: expected `integer`, found a real constant
             main.orca:18:70: error[E0314]: `q` is a process: start it with FORK
         "#]],

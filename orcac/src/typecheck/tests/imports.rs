@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::check_files;
+use super::{check_files, outcome};
 
 #[test]
 fn all_forms_of_import() {
@@ -23,10 +23,7 @@ MODULE IMPLEMENTATION main;
 END;
 "##,
             ),
-            (
-                "main.spf",
-                r##"MODULE SPECIFICATION main; END;"##,
-            ),
+            ("main.spf", r##"MODULE SPECIFICATION main; END;"##),
             (
                 "colours.spf",
                 r##"MODULE SPECIFICATION colours; TYPE colour = (red, green); TYPE shade = (light, dark); CONST limit = 7; END;"##,
@@ -68,10 +65,9 @@ END;
 #[test]
 fn what_cannot_be_imported() {
     check_files(
-        &[
-            (
-                "main.orca",
-                r##"
+        &[(
+            "main.orca",
+            r##"
 MODULE SPECIFICATION a; IMPORT b; CONST x = 1; END;
 MODULE SPECIFICATION b; IMPORT a; CONST y = 1; END;
 GENERIC (TYPE T) MODULE SPECIFICATION g; CONST z = 1; END;
@@ -90,8 +86,7 @@ MODULE IMPLEMENTATION main;
   END;
 END;
 "##,
-            ),
-        ],
+        )],
         &expect![[r#"
             main.orca:2:32: warning[W0302]: the import `b` is never used
             main.orca:3:32: error[E0306]: the specification of `a` depends on itself
@@ -114,10 +109,9 @@ END;
 #[test]
 fn the_implementation_imports_again_what_it_uses() {
     check_files(
-        &[
-            (
-                "main.orca",
-                r##"
+        &[(
+            "main.orca",
+            r##"
 MODULE SPECIFICATION k; CONST n = 3; END;
 MODULE SPECIFICATION main; IMPORT k; CONST m = k.n; FUNCTION f(x: integer); PROCESS p(); END;
 MODULE IMPLEMENTATION main;
@@ -126,8 +120,7 @@ MODULE IMPLEMENTATION main;
   PROCESS OrcaMain(); BEGIN f(1); END;
 END;
 "##,
-            ),
-        ],
+        )],
         &expect![[r#"
             main.orca:3:77: error[E0309]: `p` has no body in the implementation
             main.orca:5:10: warning[W0302]: the import `k` is never used
@@ -149,10 +142,7 @@ MODULE IMPLEMENTATION main;
 END;
 "##,
             ),
-            (
-                "main.spf",
-                r##"MODULE SPECIFICATION main; END;"##,
-            ),
+            ("main.spf", r##"MODULE SPECIFICATION main; END;"##),
             (
                 "RowCollect.spf",
                 r##"OBJECT SPECIFICATION RowCollection; OPERATION a(); END;"##,
@@ -202,10 +192,7 @@ END;
                 "a.imp",
                 r##"OBJECT IMPLEMENTATION a; OPERATION f(); BEGIN END; OPERATION f(); BEGIN END; OPERATION g(x: real): real; BEGIN RETURN x; END; END;"##,
             ),
-            (
-                "b.spf",
-                r##"OBJECT SPECIFICATION b; OPERATION f(); END;"##,
-            ),
+            ("b.spf", r##"OBJECT SPECIFICATION b; OPERATION f(); END;"##),
         ],
         &expect![[r#"
             main.imp:2:23: error[E0310]: `main` has an implementation, but no specification
@@ -214,6 +201,48 @@ END;
             a.imp:1:62: error[E0303]: `f` is declared twice
             a.imp:1:78: error[E0311]: the head of `g` differs from the one declared before
             b.spf:1:22: error[E0309]: `b` has no implementation
+        "#]],
+    );
+}
+
+#[test]
+fn units_are_found_in_import_folders_after_the_folder_of_the_file() {
+    let files = [
+        (
+            "src/main.orca",
+            "MODULE IMPLEMENTATION main; IMPORT a, b; PROCESS OrcaMain(); BEGIN WriteLine(a.x, b.x); END; END;",
+        ),
+        ("src/a.spf", "MODULE SPECIFICATION a; CONST x = 1; END;"),
+        ("lib/a.spf", "MODULE SPECIFICATION a; CONST x = 2; END;"),
+        ("lib/b.orca", "MODULE SPECIFICATION b; CONST x = 3; END;"),
+    ];
+    expect![[r#"
+        program main
+        process main.OrcaMain()
+          BEGIN
+            WriteLine(1, 3)
+    "#]]
+    .assert_eq(&outcome(&files, &["lib"]));
+}
+
+#[test]
+fn the_standard_library_needs_no_folder() {
+    check_files(
+        &[(
+            "main.orca",
+            r##"
+MODULE IMPLEMENTATION main;
+  IMPORT Math, InOut;
+  FROM Finish IMPORT Finish;
+  PROCESS OrcaMain();
+  BEGIN
+    WriteLine(Math.sqrt(2.0)); InOut.WriteLn(); Finish(); Math.nothing();
+  END;
+END;
+"##,
+        )],
+        &expect![[r#"
+            main.orca:7:64: error[E0307]: `Math` exports no `nothing`
         "#]],
     );
 }

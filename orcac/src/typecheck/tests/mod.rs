@@ -7,6 +7,7 @@ mod constants;
 mod conversions;
 mod data_modules;
 mod forks;
+mod fuzz;
 mod generics;
 mod guards;
 mod imports;
@@ -53,7 +54,11 @@ fn outcome(files: &[(&str, &str)], import_dirs: &[&str]) -> String {
         ..Style::default()
     };
     let mut shown = render(&session, &style);
-    assert_eq!(program.is_none(), session.has_errors(), "a program exactly if there are no errors:\n{shown}");
+    assert_eq!(
+        program.is_none(),
+        session.has_errors(),
+        "a program exactly if there are no errors:\n{shown}"
+    );
     if let Some(program) = program {
         shown.push_str(&print::print(&program));
     }

@@ -205,3 +205,27 @@ END;
         "#]],
     );
 }
+
+#[test]
+fn partitioned_objects_are_refused_once() {
+    check(
+        r##"
+OBJECT SPECIFICATION grid[integer, integer]; OPERATION step(): real; END;
+OBJECT IMPLEMENTATION grid[integer lo1..hi1, integer lo2..hi2];
+  v: real;
+  PARALLEL OPERATION[i, j] step(): REDUCE real WITH max; BEGIN v[i, j] := 1.0; RETURN v[i, j]; END;
+END;
+MODULE IMPLEMENTATION main;
+  IMPORT grid;
+  PROCESS OrcaMain();
+    g: grid[1..3, 1..4];
+  BEGIN
+    g$$partition(1, 1); WriteLine(g$step());
+  END;
+END;
+"##,
+        &expect![[r#"
+            main.orca:2:22: error[E0907]: partitioned objects and parallel operations are not compiled yet
+        "#]],
+    );
+}
