@@ -15,7 +15,7 @@ use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration as StdDuration, Instant as StdInstant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -71,8 +71,9 @@ pub struct UdpDevice {
     link: Link,
     address: SocketAddrV4,
     socket: UdpSocket,
-    /// The socket for the group, if multicast works.
-    group: Option<(UdpSocket, SocketAddrV4)>,
+    interface: Ipv4Addr,
+    /// The socket for the group, once multicast is known to work.
+    group: OnceLock<(UdpSocket, SocketAddrV4)>,
     peers: RwLock<Vec<SocketAddrV4>>,
     bell: OwnedFd,
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -103,27 +104,38 @@ impl UdpDevice {
         let SocketAddr::V4(address) = socket.local_addr()? else {
             return Err(io::Error::other("a socket on IPv4 has an address of IPv4"));
         };
-        let group = match config.multicast {
-            Some(group) => open_group(&socket, config.interface, address, group),
-            None => None,
-        };
         // SAFETY: eventfd takes no pointers; the result is checked before it is owned.
         let bell = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
         if bell < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(UdpDevice {
+        let device = UdpDevice {
             // A frame for all is one frame to the box, also where it goes out peer by peer.
             link: Link::udp(mtu, true),
             address,
             socket,
-            group,
+            interface: config.interface,
+            group: OnceLock::new(),
             peers: RwLock::new(Vec::new()),
             // SAFETY: the descriptor is open, and nobody else has it.
             bell: unsafe { OwnedFd::from_raw_fd(bell) },
             buffers: Mutex::new(vec![vec![0; DATAGRAM_LEN_MAX]; BATCH_MAX]),
             lost: AtomicU64::new(0),
-        })
+        };
+        if let Some(group) = config.multicast {
+            device.try_multicast(group);
+        }
+        Ok(device)
+    }
+
+    /// Finds out whether multicast works, and uses it from now on if it does. All stations must use the same group, so this is
+    /// for the time before the first frame.
+    pub fn try_multicast(&self, group: SocketAddrV4) -> bool {
+        if let Some(opened) = open_group(&self.socket, self.interface, self.address, group) {
+            // Whoever was first has opened an equal one.
+            let _ = self.group.set(opened);
+        }
+        self.has_multicast()
     }
 
     /// The address of the own socket: what peers are told.
@@ -133,7 +145,7 @@ impl UdpDevice {
 
     /// Whether one datagram reaches all.
     pub fn has_multicast(&self) -> bool {
-        self.group.is_some()
+        self.group.get().is_some()
     }
 
     /// Whom a frame for all goes to if multicast does not work; the own address is left out.
@@ -195,7 +207,7 @@ impl Device for UdpDevice {
     fn send(&self, frames: &[Frame]) {
         let mut datagrams = Vec::with_capacity(frames.len());
         let peers;
-        match &self.group {
+        match self.group.get() {
             Some((_, group)) => {
                 for frame in frames {
                     let to = match frame.to {
@@ -223,7 +235,7 @@ impl Device for UdpDevice {
     }
 
     fn receive(&self, wait: Duration, sink: &mut Sink<'_>) -> usize {
-        let group = self.group.as_ref().map(|(socket, _)| socket);
+        let group = self.group.get().map(|(socket, _)| socket);
         let polled = |fd| libc::pollfd {
             fd,
             events: libc::POLLIN,
