@@ -29,6 +29,8 @@ mod transport;
 mod trap;
 mod value;
 
+pub mod control_channel;
+
 pub use builtin::output::Sink;
 pub use doorbell::Bell;
 pub use driver::{
