@@ -32,6 +32,8 @@ mod transport;
 mod trap;
 mod value;
 
+pub mod control_channel;
+
 pub use builtin::output::Sink;
 pub use doorbell::Bell;
 pub use driver::{

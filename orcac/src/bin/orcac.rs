@@ -26,8 +26,10 @@ const STATUS_ERRORS: u8 = 1;
 /// The command line is wrong.
 const STATUS_USAGE: u8 = 2;
 /// `orcac run`: a file cannot be read.
+#[cfg(feature = "run")]
 const STATUS_NO_INPUT: u8 = 66;
 /// `orcac run --timeout`.
+#[cfg(feature = "run")]
 const STATUS_TIMEOUT: u8 = 124;
 /// The compiler is wrong.
 const STATUS_INTERNAL: u8 = 75;
@@ -411,7 +413,9 @@ fn run(arguments: Run) -> u8 {
     job.finish(Ok(Some(String::new())));
     if let Some(seconds) = arguments.run.timeout {
         thread::spawn(move || {
-            thread::sleep(Duration::from_secs(seconds));
+            // Nobody ever says that the program is over: this thread ends with the process.
+            let (_never, over) = std::sync::mpsc::channel::<()>();
+            let _ = over.recv_timeout(Duration::from_secs(seconds));
             eprintln!("orcac: the program was ended after {seconds} s");
             std::process::exit(i32::from(STATUS_TIMEOUT));
         });
