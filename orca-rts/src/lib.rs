@@ -24,9 +24,6 @@ mod object;
 mod over_group;
 mod placement;
 mod process;
-mod start;
-
-pub mod control_channel;
 mod stepped;
 mod transport;
 mod trap;
