@@ -41,8 +41,8 @@ pub struct Request {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     #[error("the run-time system `{RUNTIME}` was not found; looked for\n{}\n\
-             in a source tree `cargo build --release -p orca-rts` makes it (as target/release/{RUNTIME}); \
-             `./install PREFIX` installs it; `--sysroot DIR` or ORCA_SYSROOT=DIR says where it is", list(.0))]
+             in a source tree `{}` makes it, beside the compiler; `./install PREFIX` installs it; \
+             `--sysroot DIR` or ORCA_SYSROOT=DIR says where it is", list(.0), build_command(.0))]
     RuntimeMissing(Vec<PathBuf>),
     #[error(
         "the C compiler `{0}`, which links programs, cannot be started: {1}; install one, or name it in the variable CC"
@@ -64,6 +64,18 @@ fn list(paths: &[PathBuf]) -> String {
         .map(|path| format!("    {}", path.display()))
         .collect();
     lines.join("\n")
+}
+
+/// The command that makes the run-time system where it was looked for.
+fn build_command(searched: &[PathBuf]) -> &'static str {
+    if searched
+        .iter()
+        .any(|path| path.ends_with(Path::new("target/debug").join(RUNTIME)))
+    {
+        "cargo build -p orca-rts"
+    } else {
+        "cargo build --release -p orca-rts"
+    }
 }
 
 /// Makes an executable. Gives what the linker said, which may be warnings.

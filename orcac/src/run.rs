@@ -27,7 +27,9 @@ pub struct Settings {
 
 /// Compiles into memory.
 pub fn load(program: &mir::Program, options: codegen::Options) -> Result<Loaded, CodegenError> {
-    Ok(Loaded { code: jit::compile(program, options)? })
+    Ok(Loaded {
+        code: jit::compile(program, options)?,
+    })
 }
 
 /// Runs to the end, says on standard error what there is to say about it, and gives the exit status.
@@ -35,7 +37,10 @@ pub fn run(loaded: &Loaded, settings: &Settings) -> i32 {
     // SAFETY: the code generator wrote the descriptor; it and the code stay until this process ends.
     let program = unsafe { ProgramRef::new(loaded.code.program()) };
     let program = program.expect("compiler and run-time system are of one version");
-    let mut options = Options { arguments: settings.arguments.clone(), ..Options::default() };
+    let mut options = Options {
+        arguments: settings.arguments.clone(),
+        ..Options::default()
+    };
     if let Some(size) = settings.stack_size {
         options.stack_bytes = size;
     }

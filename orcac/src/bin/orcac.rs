@@ -26,8 +26,10 @@ const STATUS_ERRORS: u8 = 1;
 /// The command line is wrong.
 const STATUS_USAGE: u8 = 2;
 /// `orcac run`: a file cannot be read.
+#[cfg(feature = "run")]
 const STATUS_NO_INPUT: u8 = 66;
 /// `orcac run --timeout`.
+#[cfg(feature = "run")]
 const STATUS_TIMEOUT: u8 = 124;
 /// The compiler is wrong.
 const STATUS_INTERNAL: u8 = 75;
@@ -411,7 +413,9 @@ fn run(arguments: Run) -> u8 {
     job.finish(Ok(Some(String::new())));
     if let Some(seconds) = arguments.run.timeout {
         thread::spawn(move || {
-            thread::sleep(Duration::from_secs(seconds));
+            // Nobody ever says that the program is over: this thread ends with the process.
+            let (_never, over) = std::sync::mpsc::channel::<()>();
+            let _ = over.recv_timeout(Duration::from_secs(seconds));
             eprintln!("orcac: the program was ended after {seconds} s");
             std::process::exit(i32::from(STATUS_TIMEOUT));
         });
@@ -420,7 +424,10 @@ fn run(arguments: Run) -> u8 {
     program_arguments.extend(arguments.args);
     let settings = orcac::run::Settings {
         processors: arguments.run.processors,
-        arguments: program_arguments.into_iter().map(OsString::into_encoded_bytes).collect(),
+        arguments: program_arguments
+            .into_iter()
+            .map(OsString::into_encoded_bytes)
+            .collect(),
         stack_size: arguments.run.stack,
     };
     let status = orcac::run::run(&loaded, &settings);
@@ -431,12 +438,18 @@ fn run(arguments: Run) -> u8 {
 fn parse_size(text: &str) -> Result<u64, String> {
     let units = [('K', 10), ('M', 20), ('G', 30)];
     let unit = units.iter().find_map(|(unit, shift)| {
-        let digits = text.strip_suffix(*unit).or_else(|| text.strip_suffix(unit.to_ascii_lowercase()))?;
+        let digits = text
+            .strip_suffix(*unit)
+            .or_else(|| text.strip_suffix(unit.to_ascii_lowercase()))?;
         Some((digits, *shift))
     });
     let (digits, shift) = unit.unwrap_or((text, 0));
-    let number: u64 = digits.parse().map_err(|_| "expected a number, perhaps with K, M or G".to_owned())?;
-    let size = number.checked_mul(1 << shift).filter(|size| (16 << 10..=1 << 40).contains(size));
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a number, perhaps with K, M or G".to_owned())?;
+    let size = number
+        .checked_mul(1 << shift)
+        .filter(|size| (16 << 10..=1 << 40).contains(size));
     size.ok_or_else(|| "expected 16K to 1024G".to_owned())
 }
 

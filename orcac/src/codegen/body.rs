@@ -245,7 +245,7 @@ impl Body<'_, '_> {
                 };
                 self.builder.ins().fcvt_from_sint(ty, value)
             }
-            Unary::ToInteger if ty.bits() < 32 => self.to_short_integer(value, ty),
+            Unary::ToInteger if ty.bits() < 32 => self.saturate_short(value, ty),
             Unary::ToInteger => self.builder.ins().fcvt_to_sint_sat(ty, value),
             Unary::ConvertReal if ty == types::F64 => self.builder.ins().fpromote(ty, value),
             Unary::ConvertReal => self.builder.ins().fdemote(ty, value),
@@ -258,7 +258,7 @@ impl Body<'_, '_> {
     }
 
     /// Saturating conversion to fewer than 32 bits, which the machine does not have.
-    fn to_short_integer(&mut self, value: ir::Value, ty: ir::Type) -> ir::Value {
+    fn saturate_short(&mut self, value: ir::Value, ty: ir::Type) -> ir::Value {
         let most = (1i64 << (ty.bits() - 1)) - 1;
         let wide = self.builder.ins().fcvt_to_sint_sat(types::I32, value);
         let most_value = self.builder.ins().iconst(types::I32, most);

@@ -58,7 +58,10 @@ impl Regions {
     }
 }
 
-impl Body<'_, '_> {
+/// Handles the part of some bytes at an offset, of a type; the bytes lie at each of the addresses.
+type Piece<'p, 'a, 'f> = &'p dyn Fn(&mut Body<'a, 'f>, &[ir::Value], i32, ir::Type);
+
+impl<'a, 'f> Body<'a, 'f> {
     pub(super) fn load(
         &mut self,
         ty: ir::Type,
@@ -144,12 +147,7 @@ impl Body<'_, '_> {
     }
 
     /// Calls `piece` for every part of `size` bytes at `addresses`.
-    fn in_pieces(
-        &mut self,
-        size: u64,
-        addresses: &[ir::Value],
-        piece: &dyn Fn(&mut Self, &[ir::Value], i32, ir::Type),
-    ) {
+    fn in_pieces(&mut self, size: u64, addresses: &[ir::Value], piece: Piece<'_, 'a, 'f>) {
         if size <= UNROLLED_SIZE_MAX {
             return self.tail(size, addresses, piece);
         }
@@ -179,12 +177,7 @@ impl Body<'_, '_> {
     }
 
     /// Pieces of falling size.
-    fn tail(
-        &mut self,
-        size: u64,
-        addresses: &[ir::Value],
-        piece: &dyn Fn(&mut Self, &[ir::Value], i32, ir::Type),
-    ) {
+    fn tail(&mut self, size: u64, addresses: &[ir::Value], piece: Piece<'_, 'a, 'f>) {
         const PIECES: [(u64, ir::Type); 5] = [
             (16, types::I64X2),
             (8, types::I64),

@@ -5,7 +5,8 @@
 //! where it must. Checks that do not depend on the counter are tested beforehand, too.
 //!
 //! Only innermost loops, as lowering makes them of FOR: one latch, which goes back while the counter is less than the last value.
-//! Arithmetic on indices is in 32 bits and may wrap; inside an array's bounds it cannot have.
+//! Indices may be sums of multiples of the counter, of what the loop does not change, and constants: they move one way. Arithmetic on them is in 32
+//! bits and may wrap; the test is in 64, and inside an array's bounds nothing can have wrapped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,16 +38,45 @@ pub(super) fn run(function: &mut Function) {
     });
 }
 
-/// An index: the counter, or the counter plus or minus something that the loop does not change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Index {
-    Counter,
-    Plus(Value),
-    Minus(Value),
+/// The largest factor of the counter or of a term, and the largest constant: sums stay far below 2^63.
+const FACTOR_MAX: i64 = 1 << 20;
+
+/// Terms of an index beyond the counter.
+const TERM_COUNT_MAX: usize = 4;
+
+/// An index: `scale * counter + sum of factor * value + constant`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Index {
+    scale: i64,
+    /// What the loop does not change.
+    terms: Vec<(i64, Value)>,
+    constant: i64,
+}
+
+impl Index {
+    fn constant(constant: i64) -> Index {
+        Index {
+            constant,
+            ..Index::default()
+        }
+    }
+
+    /// `self + factor * other`, if it stays small.
+    fn plus(mut self, factor: i64, other: &Index) -> Option<Index> {
+        let is_small = |number: &i64| (-FACTOR_MAX..=FACTOR_MAX).contains(number);
+        let factor = Some(factor).filter(is_small)?;
+        self.scale = Some(self.scale + factor * other.scale).filter(is_small)?;
+        self.constant = Some(self.constant + factor * other.constant).filter(is_small)?;
+        for (other_factor, value) in &other.terms {
+            self.terms
+                .push((Some(factor * other_factor).filter(is_small)?, *value));
+        }
+        (self.terms.len() <= TERM_COUNT_MAX).then_some(self)
+    }
 }
 
 /// What must hold before the loop so that a check is not needed in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
     /// `index - lower` is below `count`.
     Inside {
@@ -174,11 +204,6 @@ impl Shape<'_> {
         !self.inside.contains(&value)
     }
 
-    /// A value from before the loop, or a constant, which can be made there.
-    fn is_available(&self, value: Value) -> bool {
-        self.is_invariant(value) || matches!(self.definitions.get(&value), Some(Op::Integer(_)))
-    }
-
     fn plan(&self, first: Value, last: Value) -> Option<Plan> {
         if self.function.values[self.counter.index()] != Ty::I64 {
             return None;
@@ -241,30 +266,57 @@ impl Shape<'_> {
     }
 
     fn index(&self, value: Value) -> Option<Index> {
-        if value == self.counter {
-            return Some(Index::Counter);
+        match self.definitions.get(&value) {
+            Some(Op::Unary(Unary::SignExtend, narrow))
+                if !self.is_invariant(value) && self.function.values[narrow.index()] == Ty::I32 =>
+            {
+                self.sum(*narrow, 0)
+            }
+            _ => self.sum(value, 0),
         }
+    }
+
+    /// A sum, all of one width.
+    fn sum(&self, value: Value, depth: u32) -> Option<Index> {
+        const DEPTH_MAX: u32 = 8;
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        if value == self.counter || self.is_narrow_counter(value) {
+            return Some(Index {
+                scale: 1,
+                ..Index::default()
+            });
+        }
+        if let Some(Op::Integer(constant)) = self.definitions.get(&value) {
+            return Index::constant(0).plus(1, &Index::constant(*constant));
+        }
+        if self.is_invariant(value) {
+            return Some(Index {
+                terms: vec![(1, value)],
+                ..Index::default()
+            });
+        }
+        let sum = |value: &Value| self.sum(*value, depth + 1);
         match self.definitions.get(&value)? {
-            Op::Binary(op, a, b) if *a == self.counter => self.offset(*op, *b),
-            Op::Unary(Unary::SignExtend, narrow) => match self.definitions.get(narrow)? {
-                Op::Binary(op, a, b) if self.is_narrow_counter(*a) => self.offset(*op, *b),
-                Op::Binary(Binary::Add, a, b) if self.is_narrow_counter(*b) => {
-                    self.offset(Binary::Add, *a)
-                }
-                _ if self.is_narrow_counter(*narrow) => Some(Index::Counter),
+            Op::Binary(Binary::Add, a, b) => sum(a)?.plus(1, &sum(b)?),
+            Op::Binary(Binary::Subtract, a, b) => sum(a)?.plus(-1, &sum(b)?),
+            Op::Binary(Binary::Multiply, a, b) => match (self.integer(*a), self.integer(*b)) {
+                (Some(factor), _) => Index::constant(0).plus(factor, &sum(b)?),
+                (_, Some(factor)) => Index::constant(0).plus(factor, &sum(a)?),
                 _ => None,
             },
+            Op::Binary(Binary::ShiftLeft, a, b) => {
+                let count = self.integer(*b).filter(|count| (0..20).contains(count))?;
+                Index::constant(0).plus(1 << count, &sum(a)?)
+            }
             _ => None,
         }
     }
 
-    fn offset(&self, op: Binary, by: Value) -> Option<Index> {
-        if !self.is_available(by) {
-            return None;
-        }
-        match op {
-            Binary::Add => Some(Index::Plus(by)),
-            Binary::Subtract => Some(Index::Minus(by)),
+    fn integer(&self, value: Value) -> Option<i64> {
+        match self.definitions.get(&value) {
+            Some(Op::Integer(value)) => Some(*value),
             _ => None,
         }
     }
@@ -303,10 +355,14 @@ impl Plan {
             preheader,
             line: self.line,
         };
-        // So that no sum below can wrap between first and last.
-        let span = builder.binary(Binary::Subtract, self.last, self.first);
+        // So that no sum below can wrap: the first value has 32 bits, and the last is not much larger.
+        let half = builder.integer(Ty::I64, 1 << 31);
         let most = builder.integer(Ty::I64, 1 << 32);
-        let mut all = builder.compare(Compare::Below, span, most);
+        let moved = builder.binary(Binary::Add, self.first, half);
+        let is_narrow = builder.compare(Compare::Below, moved, most);
+        let span = builder.binary(Binary::Subtract, self.last, self.first);
+        let is_short = builder.compare(Compare::Below, span, most);
+        let mut all = builder.binary(Binary::And, is_narrow, is_short);
         for need in &self.needs {
             match need {
                 Need::False(condition) => {
@@ -321,7 +377,7 @@ impl Plan {
                 } => {
                     let (lower, count) = (builder.available(*lower), builder.available(*count));
                     for counter in [self.first, self.last] {
-                        let index = builder.index(*index, counter);
+                        let index = builder.index(index, counter);
                         let distance = builder.binary(Binary::Subtract, index, lower);
                         let holds = builder.compare(Compare::Below, distance, count);
                         all = builder.binary(Binary::And, all, holds);
@@ -375,17 +431,21 @@ impl Before<'_> {
         }
     }
 
-    fn index(&mut self, index: Index, counter: Value) -> Value {
-        let (op, by) = match index {
-            Index::Counter => return counter,
-            Index::Plus(by) => (Binary::Add, by),
-            Index::Minus(by) => (Binary::Subtract, by),
-        };
-        let mut by = self.available(by);
-        if self.function.values[by.index()] == Ty::I32 {
-            by = self.add(Ty::I64, Op::Unary(Unary::SignExtend, by));
+    fn index(&mut self, index: &Index, counter: Value) -> Value {
+        let mut sum = self.integer(Ty::I64, index.constant);
+        let parts = [(index.scale, counter)]
+            .into_iter()
+            .chain(index.terms.iter().copied());
+        for (factor, value) in parts {
+            let mut value = self.available(value);
+            if self.function.values[value.index()] != Ty::I64 {
+                value = self.add(Ty::I64, Op::Unary(Unary::SignExtend, value));
+            }
+            let factor = self.integer(Ty::I64, factor);
+            let part = self.binary(Binary::Multiply, value, factor);
+            sum = self.binary(Binary::Add, sum, part);
         }
-        self.binary(op, counter, by)
+        sum
     }
 }
 

@@ -114,9 +114,13 @@ impl Walk {
                     }
                     return is_new;
                 }
-                Op::Set(local, _) => {
+                Op::Set(local, value) => {
                     let version = self.next_version();
                     versions.locals.insert(local.0, version);
+                    let ty = types[value.index()];
+                    if let Some(key) = key(&Op::Get(*local), ty, &versions) {
+                        undo.known.push((key, self.known.insert(key, *value)));
+                    }
                 }
                 op if changes_heads(op, context) => versions.heads = self.next_version(),
                 _ => {}

@@ -226,55 +226,67 @@ fn a_counting_loop_gets_a_copy_without_checks() {
         &|function| run_function(function, 2),
         LOOP,
         &expect![[r#"
-        function f1 "f" r0 process {
-        b0(v0: i64, v1: i64, v2: i64):
-          v3: i8 = less_equal v1, v2
-          branch v3, b3(v1), b2
-        b1(v4: i64):
-          v9: i64 = subtract v4, v6
-          v10: i8 = above_equal v9, v8
-          v12: i64 = add v11, v4
-          store data v12[0], v13
-          poll
-          v14: i8 = less v4, v2
-          v16: i64 = add v4, v15
-          branch v14, b1(v16), b2
-        b2:
-          return
-        b3(v17: i64):
-          v5: i32 = load head v0[16]
-          v6: i64 = sign_extend v5
-          v7: i32 = load head v0[20]
-          v8: i64 = sign_extend v7
-          v11: i64 = load head v0[0]
-          v13: i8 = integer 0
-          v15: i64 = integer 1
-          jump b4(v17)
-        b4(v18: i64):
-          v25: i64 = subtract v2, v18
-          v26: i64 = integer 4294967296
-          v27: i8 = below v25, v26
-          v28: i64 = subtract v18, v6
-          v29: i8 = below v28, v8
-          v30: i8 = and v27, v29
-          v31: i64 = subtract v2, v6
-          v32: i8 = below v31, v8
-          v33: i8 = and v30, v32
-          branch v33, b1(v18), b6(v18)
-        b5 cold(v19: i64):
-          v20: i64 = subtract v19, v6
-          v21: i8 = above_equal v20, v8
-          check v21, array_bound @0
-          v22: i64 = add v11, v19
-          store data v22[0], v13
-          poll
-          v23: i8 = less v19, v2
-          v24: i64 = add v19, v15
-          branch v23, b5(v24), b2
-        b6 cold(v34: i64):
-          jump b5(v34)
-        }
-    "#]],
+            function f1 "f" r0 process {
+            b0(v0: i64, v1: i64, v2: i64):
+              v3: i8 = less_equal v1, v2
+              branch v3, b3(v1), b2
+            b1(v4: i64):
+              v9: i64 = subtract v4, v6
+              v10: i8 = above_equal v9, v8
+              v12: i64 = add v11, v4
+              store data v12[0], v13
+              poll
+              v14: i8 = less v4, v2
+              v16: i64 = add v4, v15
+              branch v14, b1(v16), b2
+            b2:
+              return
+            b3(v17: i64):
+              v5: i32 = load head v0[16]
+              v6: i64 = sign_extend v5
+              v7: i32 = load head v0[20]
+              v8: i64 = sign_extend v7
+              v11: i64 = load head v0[0]
+              v13: i8 = integer 0
+              v15: i64 = integer 1
+              jump b4(v17)
+            b4(v18: i64):
+              v25: i64 = integer 2147483648
+              v26: i64 = integer 4294967296
+              v27: i64 = add v18, v25
+              v28: i8 = below v27, v26
+              v29: i64 = subtract v2, v18
+              v30: i8 = below v29, v26
+              v31: i8 = and v28, v30
+              v32: i64 = integer 0
+              v33: i64 = integer 1
+              v34: i64 = multiply v18, v33
+              v35: i64 = add v32, v34
+              v36: i64 = subtract v35, v6
+              v37: i8 = below v36, v8
+              v38: i8 = and v31, v37
+              v39: i64 = integer 0
+              v40: i64 = integer 1
+              v41: i64 = multiply v2, v40
+              v42: i64 = add v39, v41
+              v43: i64 = subtract v42, v6
+              v44: i8 = below v43, v8
+              v45: i8 = and v38, v44
+              branch v45, b1(v18), b6(v18)
+            b5 cold(v19: i64):
+              v20: i64 = subtract v19, v6
+              v21: i8 = above_equal v20, v8
+              check v21, array_bound @0
+              v22: i64 = add v11, v19
+              store data v22[0], v13
+              poll
+              v23: i8 = less v19, v2
+              v24: i64 = add v19, v15
+              branch v23, b5(v24), b2
+            b6 cold(v46: i64):
+              jump b5(v46)
+            }
+        "#]],
     );
 }
 
