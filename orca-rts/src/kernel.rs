@@ -670,12 +670,10 @@ impl Kernel {
     }
 }
 
-/// What is printed about a deadlock: a line that says so, and one for each waiting process.
-///
-/// Implements: ORCA 9.5.
+/// What is printed about a deadlock: the first waiting process makes the line that every run-time error has, the others follow.
 fn describe_deadlock(program: ProgramRef, reports: &BTreeMap<u32, IdleReport>) -> String {
     let mut told = 0u64;
-    let mut lines = vec!["Run-time error: deadlock".to_owned()];
+    let mut lines = Vec::new();
     for (cpu, report) in reports {
         for waiting in &report.waiting {
             told += 1;
@@ -692,13 +690,25 @@ fn describe_deadlock(program: ProgramRef, reports: &BTreeMap<u32, IdleReport>) -
             let process = process.map_or("?", |process| text(&process.name));
             let site = program.site(waiting.site);
             let what = format!("process {process} waits for operation {names}");
-            lines.push(format!("  on CPU {cpu}{}: {what}", place(program, site)));
+            if lines.is_empty() {
+                lines.push(located(
+                    program,
+                    *cpu as i32,
+                    site,
+                    &format!("deadlock: {what}"),
+                ));
+            } else {
+                lines.push(format!("  on CPU {cpu}{}: {what}", place(program, site)));
+            }
         }
     }
     let all: u64 = reports
         .values()
         .map(|report| u64::from(report.waiting_count))
         .sum();
+    if lines.is_empty() {
+        lines.push("Run-time error: deadlock".to_owned());
+    }
     if all > told {
         lines.push(format!("  and {} more", all - told));
     }

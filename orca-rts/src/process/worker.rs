@@ -144,7 +144,7 @@ impl Worker {
         self.pending == 0
     }
 
-    /// Is there a process that can run?
+    /// Whether a process runs or could.
     pub(crate) fn has_runnable(&self) -> bool {
         self.polled.is_some() || !self.kernel.ready.is_empty()
     }
