@@ -324,7 +324,7 @@ impl Driver<'_> {
 
     /// While something runs, the worker looks up now and then: others want their turn, text waits to be shown, sleepers wake.
     fn wants_tick(&self) -> bool {
-        !self.processor.worker.kernel.ready.is_empty()
+        self.processor.worker.has_runnable()
     }
 
     /// Takes everything that has come.

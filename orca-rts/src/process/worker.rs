@@ -144,9 +144,9 @@ impl Worker {
         self.pending == 0
     }
 
-    /// Processes beside the next one are runnable.
-    pub(crate) fn has_competition(&self) -> bool {
-        self.kernel.ready.len() + usize::from(self.polled.is_some()) > 1
+    /// Whether a process runs or could.
+    pub(crate) fn has_runnable(&self) -> bool {
+        self.polled.is_some() || !self.kernel.ready.is_empty()
     }
 
     /// Runs the next process until it hands over; false if there is none.
