@@ -325,7 +325,7 @@ impl Driver<'_> {
     fn wants_tick(&self) -> bool {
         let worker = &self.processor.worker;
         worker.has_competition()
-            || !worker.kernel.ready.is_empty()
+            || worker.has_runnable()
                 && (self.jobs.deadline().is_some()
                     || self
                         .processor

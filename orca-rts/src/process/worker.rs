@@ -149,6 +149,11 @@ impl Worker {
         self.kernel.ready.len() + usize::from(self.polled.is_some()) > 1
     }
 
+    /// Is there a process that can run?
+    pub(crate) fn has_runnable(&self) -> bool {
+        self.polled.is_some() || !self.kernel.ready.is_empty()
+    }
+
     /// Runs the next process until it hands over; false if there is none.
     pub(crate) fn run_next(&mut self) -> bool {
         if let Some(id) = self.polled.take() {
