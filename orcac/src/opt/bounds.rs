@@ -55,7 +55,10 @@ struct Index {
 
 impl Index {
     fn constant(constant: i64) -> Index {
-        Index { constant, ..Index::default() }
+        Index {
+            constant,
+            ..Index::default()
+        }
     }
 
     /// `self + factor * other`, if it stays small.
@@ -65,7 +68,8 @@ impl Index {
         self.scale = Some(self.scale + factor * other.scale).filter(is_small)?;
         self.constant = Some(self.constant + factor * other.constant).filter(is_small)?;
         for (other_factor, value) in &other.terms {
-            self.terms.push((Some(factor * other_factor).filter(is_small)?, *value));
+            self.terms
+                .push((Some(factor * other_factor).filter(is_small)?, *value));
         }
         (self.terms.len() <= TERM_COUNT_MAX).then_some(self)
     }
@@ -264,8 +268,7 @@ impl Shape<'_> {
     fn index(&self, value: Value) -> Option<Index> {
         match self.definitions.get(&value) {
             Some(Op::Unary(Unary::SignExtend, narrow))
-                if !self.is_invariant(value)
-                    && self.function.values[narrow.index()] == Ty::I32 =>
+                if !self.is_invariant(value) && self.function.values[narrow.index()] == Ty::I32 =>
             {
                 self.sum(*narrow, 0)
             }
@@ -280,13 +283,19 @@ impl Shape<'_> {
             return None;
         }
         if value == self.counter || self.is_narrow_counter(value) {
-            return Some(Index { scale: 1, ..Index::default() });
+            return Some(Index {
+                scale: 1,
+                ..Index::default()
+            });
         }
         if let Some(Op::Integer(constant)) = self.definitions.get(&value) {
             return Index::constant(0).plus(1, &Index::constant(*constant));
         }
         if self.is_invariant(value) {
-            return Some(Index { terms: vec![(1, value)], ..Index::default() });
+            return Some(Index {
+                terms: vec![(1, value)],
+                ..Index::default()
+            });
         }
         let sum = |value: &Value| self.sum(*value, depth + 1);
         match self.definitions.get(&value)? {
@@ -424,7 +433,9 @@ impl Before<'_> {
 
     fn index(&mut self, index: &Index, counter: Value) -> Value {
         let mut sum = self.integer(Ty::I64, index.constant);
-        let parts = [(index.scale, counter)].into_iter().chain(index.terms.iter().copied());
+        let parts = [(index.scale, counter)]
+            .into_iter()
+            .chain(index.terms.iter().copied());
         for (factor, value) in parts {
             let mut value = self.available(value);
             if self.function.values[value.index()] != Ty::I64 {

@@ -33,8 +33,16 @@ impl Update {
             return None;
         };
         let yes_block = &function.blocks[yes.block.index()];
-        let ([Inst { op: Op::Set(local, new), line, .. }], Some(Terminator::Jump(next))) =
-            (&yes_block.insts[..], &yes_block.terminator)
+        let (
+            [
+                Inst {
+                    op: Op::Set(local, new),
+                    line,
+                    ..
+                },
+            ],
+            Some(Terminator::Jump(next)),
+        ) = (&yes_block.insts[..], &yes_block.terminator)
         else {
             return None;
         };
@@ -43,9 +51,7 @@ impl Update {
             return None;
         }
         let (a, b) = data.insts.iter().find_map(|inst| match inst.op {
-            Op::Compare(_, a, b) | Op::CompareReal(_, a, b)
-                if inst.result == Some(*condition) =>
-            {
+            Op::Compare(_, a, b) | Op::CompareReal(_, a, b) if inst.result == Some(*condition) => {
                 Some((a, b))
             }
             _ => None,
@@ -75,7 +81,11 @@ impl Update {
         let select = Op::Select(self.condition, self.new, self.old);
         let selected = function.append(block, ty, select, self.line);
         let data = &mut function.blocks[block];
-        data.insts.push(Inst { result: None, op: Op::Set(self.local, selected), line: self.line });
+        data.insts.push(Inst {
+            result: None,
+            op: Op::Set(self.local, selected),
+            line: self.line,
+        });
         data.terminator = Some(Terminator::Jump(self.next));
     }
 }

@@ -326,7 +326,10 @@ b4:
 
 #[test]
 fn a_running_maximum_becomes_a_select() {
-    check(&convert::run, MAXIMUM, &expect![[r#"
+    check(
+        &convert::run,
+        MAXIMUM,
+        &expect![[r#"
         function f1 "f" r0 process -> f64 {
           local l0 "largest" f64
         b0(v0: f64, v1: f64):
@@ -347,7 +350,8 @@ fn a_running_maximum_becomes_a_select() {
           v4: f64 = get l0
           return v4
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
