@@ -2,10 +2,9 @@
 //!
 //! A [`Bell`] sets the flag that compiled code polls, and wakes the worker if it is resting. The flag lies in the arena, which goes away with the
 //! processor; so the bell is told when, and rings nowhere after that.
-#![allow(unsafe_code, reason = "sets a flag in the arena")]
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -21,19 +20,18 @@ struct Inner {
     elsewhere: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-#[derive(Debug)]
 struct State {
-    /// Address of the flag; zero when the processor is gone.
-    flag: usize,
+    /// The flag; nothing when the processor is gone.
+    flag: Option<&'static AtomicU32>,
     rung: bool,
 }
 
 impl Bell {
-    /// A bell for a flag that outlives it, or [`Bell::detach`].
-    pub(crate) fn new(flag: &AtomicU32) -> Bell {
+    /// A bell for a flag that lives until [`Bell::detach`].
+    pub(crate) fn new(flag: &'static AtomicU32) -> Bell {
         Bell(Arc::new(Inner {
             state: Mutex::new(State {
-                flag: std::ptr::from_ref(flag) as usize,
+                flag: Some(flag),
                 rung: false,
             }),
             wake: Condvar::new(),
@@ -53,9 +51,7 @@ impl Bell {
     pub fn raise(&self) {
         let mut state = self.0.state.lock();
         state.rung = true;
-        if state.flag != 0 {
-            // SAFETY: the flag lives until `detach` sets this to zero under the same lock.
-            let flag = unsafe { &*(state.flag as *const AtomicU32) };
+        if let Some(flag) = state.flag {
             flag.store(1, Ordering::Release);
         }
         self.0.wake.notify_one();
@@ -85,6 +81,6 @@ impl Bell {
 
     /// The flag is going away.
     pub(crate) fn detach(&self) {
-        self.0.state.lock().flag = 0;
+        self.0.state.lock().flag = None;
     }
 }

@@ -100,7 +100,7 @@ impl Sink for StandardOutput {
 /// A worker with everything under it. Drop order matters: the arena goes last.
 pub(crate) struct Processor {
     pub(crate) worker: Worker,
-    local: Local,
+    pub(crate) local: Local,
     _arena: Arena,
 }
 

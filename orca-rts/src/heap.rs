@@ -531,7 +531,7 @@ mod tests {
                 .wrapping_mul(6364136223846793005)
                 .wrapping_add(1442695040888963407);
             let draw = random >> 33;
-            if draw % 3 != 0 || blocks.is_empty() {
+            if !draw.is_multiple_of(3) || blocks.is_empty() {
                 let bytes = match draw % 16 {
                     0 => 1 + draw % 300_000,
                     1..4 => 1 + draw % 20_000,

@@ -29,7 +29,9 @@ use crate::process::stack::Stacks;
 use crate::process::switch::Machine;
 use crate::process::{Process, ProcessId, ProcessTable, Resume, Role, State};
 use crate::trap::{Failure, Outcome, STATUS_LOST, STATUS_TRAP, located, place};
+use crate::value::compare::Hasher;
 use crate::value::describe::{ProgramRef, entries, text, type_at};
+use crate::value::object;
 use crate::value::place::Place;
 
 /// Bytes of a message at most: what the group carries.
@@ -597,6 +599,17 @@ impl Kernel {
             status: STATUS_TRAP,
             message: (self.me == 0).then_some(line),
         });
+    }
+
+    /// A hash over all replicas.
+    pub(crate) fn replicas_digest(&self) -> u64 {
+        let mut hasher = Hasher::new();
+        for shared in self.objects.iter() {
+            let state = type_at(shared.descriptor().state);
+            hasher.word(marshal::digest(state, object::state(shared.cell)));
+            hasher.word(u64::from(shared.holds));
+        }
+        hasher.finish()
     }
 
     // Run-time errors.

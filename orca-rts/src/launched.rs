@@ -4,13 +4,16 @@
 //! the end go to the launcher; input comes from there on request. When the channel closes, or the launcher says so, the process ends at once.
 //!
 //! Implements: DESIGN 9.
-#![allow(clippy::disallowed_methods, reason = "threads, clocks and sockets of a real processor")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "threads, clocks and sockets of a real processor"
+)]
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -154,7 +157,13 @@ fn launch(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> std::io::Re
     });
     let outcome = if count == 1 {
         channel.send(&FromProcessor::Ready)?;
-        run_processor(program, 0, 1, &options, &mut crate::transport::Alone::default())
+        run_processor(
+            program,
+            0,
+            1,
+            &options,
+            &mut crate::transport::Alone::default(),
+        )
     } else {
         run_processor(program, number, count, &options, &mut group)
     };
@@ -187,15 +196,27 @@ fn counters(group: &OverGroup) -> Vec<Counter> {
         }
     };
     for kind in stack::group::Kind::ALL {
-        counter(format!("group {kind:?} sent"), stats.group.sent_of(*kind), 0);
-        counter(format!("group {kind:?} received"), stats.group.received_of(*kind), 0);
+        counter(
+            format!("group {kind:?} sent"),
+            stats.group.sent_of(*kind),
+            0,
+        );
+        counter(
+            format!("group {kind:?} received"),
+            stats.group.received_of(*kind),
+            0,
+        );
     }
     for (below, count) in stats.sent.slots() {
         counter(format!("messages sent below {below} bytes"), count, 0);
     }
     for (number, network) in stats.flip.networks.iter().enumerate() {
         let sent = network.sent.total();
-        counter(format!("packets sent on network {number}"), sent, network.bytes_sent);
+        counter(
+            format!("packets sent on network {number}"),
+            sent,
+            network.bytes_sent,
+        );
         let received = network.received.total();
         counter(
             format!("packets received on network {number}"),
@@ -211,7 +232,9 @@ fn options(start: &Start, name: Vec<u8>, channel: &Channel, input: Receiver<Vec<
     let asker = channel.clone();
     let input = Mutex::new(input);
     let mut options = Options {
-        arguments: std::iter::once(name).chain(start.arguments.iter().cloned()).collect(),
+        arguments: std::iter::once(name)
+            .chain(start.arguments.iter().cloned())
+            .collect(),
         input: StandardInput::Read(Arc::new(move || {
             let answers = input.lock();
             match asker.send(&FromProcessor::InputRequest) {
@@ -243,7 +266,11 @@ fn start_group(start: &Start, device: Arc<UdpDevice>) -> Result<OverGroup, Strin
         config.group.history_bytes_max = bytes;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let spin = if cores > usize::from(start.count) { SPIN_MAX } else { Duration::ZERO };
+    let spin = if cores > usize::from(start.count) {
+        SPIN_MAX
+    } else {
+        Duration::ZERO
+    };
     let driver = DriverConfig {
         spin_max: flip_net::time::Duration::from_micros(spin.as_micros() as u64),
     };

@@ -24,7 +24,7 @@ mod object;
 mod over_group;
 mod placement;
 mod process;
-mod start;
+mod stepped;
 mod transport;
 mod trap;
 mod value;
@@ -34,13 +34,14 @@ pub mod control_channel;
 pub use builtin::output::Sink;
 pub use doorbell::Bell;
 pub use driver::{
-    MakeSink, Options, ReadMore, StandardInput, StandardOutput, join_outcomes, report, run, run_and_report,
-    run_over, run_processor,
+    MakeSink, Options, ReadMore, StandardInput, StandardOutput, join_outcomes, report, run,
+    run_and_report, run_over, run_processor,
 };
 pub use heap::ArenaError;
 pub use kernel::{Command, Delivery};
 pub use over_group::{GroupError, OverGroup};
 pub use process::stack::STACK_BYTES_DEFAULT;
+pub use stepped::{Progress, Stepped};
 pub use transport::{OrderedMember, Transport, ordered};
 pub use trap::{Outcome, STATUS_FINE, STATUS_INTERNAL, STATUS_LOST, STATUS_TRAP};
 pub use value::describe::{ProgramError, ProgramRef};

@@ -4,7 +4,10 @@
 //! only when it knows that all are in, so that everybody hears it; the kernel learns of a processor when that is delivered.
 //! Broadcasts beyond the window wait here. Numbers of the order become 64 bits wide; they wrap everywhere alike.
 
-#![allow(clippy::disallowed_methods, reason = "converts deadlines between clocks")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "converts deadlines between clocks"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};

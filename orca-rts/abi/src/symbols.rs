@@ -120,7 +120,7 @@ entries! {
     Leaf Pure ArrayNew "array_new" (Pointer, Pointer, Pointer, I32);
     /// `(destination, bytes, count, site)`: the destination, a live string, becomes these bytes with bounds 1..count.
     Leaf Pure StringNew "string_new" (Pointer, Pointer, I64, I32);
-    /// `(type, site)`, the type of object kind: a new unshared object, state all zero; compiled code initialises it.
+    /// `(type, site)`: a new unshared object of this type (one of kind `Object`), state all zero; compiled code initialises it.
     Leaf Pure ObjectNew "object_new" (Pointer, I32) -> Pointer;
     /// `(bytes, site)`: a zeroed block, 16-aligned.
     Leaf Pure BlockNew "block_new" (I64, I32) -> Pointer;

@@ -7,5 +7,6 @@ pub(crate) mod input;
 pub(crate) mod local;
 pub(crate) mod math;
 pub(crate) mod output;
+pub(crate) mod start;
 pub(crate) mod time;
 pub(crate) mod values;

@@ -36,6 +36,17 @@ impl Kernel {
         let (cell, table) = (crate::entry::place(cell), crate::entry::place(table));
         let (index, site) = (index as u32, site as u32);
         let head = object::head(cell);
+        if index == WRITE_STATE && head.status != UNSHARED {
+            let mut state = Vec::new();
+            marshal::encode(
+                type_at(object::descriptor(cell).state),
+                table.follow(),
+                &mut state,
+            );
+            let object = ObjectId(head.index);
+            self.process_mut(process).assignments = vec![Assignment { object, state }];
+            return self.next_assignment(process);
+        }
         let call = Call {
             cell,
             operation: index,

@@ -119,6 +119,11 @@ impl ObjectTable {
         Some(shared)
     }
 
+    /// All shared objects, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Shared> {
+        self.objects.iter().flatten()
+    }
+
     /// Number of objects that are shared now.
     pub(crate) fn len(&self) -> usize {
         self.objects.len() - self.free.len()

@@ -175,10 +175,6 @@ impl Kernel {
     }
 
     /// Shares the objects of a fork, and makes the arguments if the process starts here.
-    #[expect(
-        clippy::type_complexity,
-        reason = "arguments and holds belong together"
-    )]
     fn take_fork(
         &mut self,
         fork: &DeliveredFork<'_>,

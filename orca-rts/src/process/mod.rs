@@ -90,10 +90,6 @@ impl ProcessTable {
         }
     }
 
-    pub(crate) fn get(&self, id: ProcessId) -> Option<&Process> {
-        self.processes.get(id.0 as usize)?.as_ref()
-    }
-
     pub(crate) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Process> {
         self.processes.get_mut(id.0 as usize)?.as_mut()
     }

@@ -106,7 +106,8 @@ impl Drop for SignalStack {
     }
 }
 
-fn install_handlers() {
+/// Gives the operating-system process the handlers, once.
+pub(crate) fn install_handlers() {
     PREVIOUS.get_or_init(|| {
         SIGNALS.map(|signal| {
             // SAFETY: the handler below is async-signal-safe.

@@ -29,7 +29,7 @@ use crate::value::place::Place;
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenMode {
+pub(crate) enum OpenMode {
     Input,
     Output,
     Append,
@@ -37,7 +37,7 @@ pub enum OpenMode {
 
 /// Something that takes time, to be done outside.
 #[derive(Debug)]
-pub enum Job {
+pub(crate) enum Job {
     /// Wake the process after so many microseconds.
     Sleep { process: u32, micros: u64 },
     /// Read more of an input stream: of this file, or of standard input.
@@ -55,7 +55,7 @@ pub enum Job {
 
 /// A job that has been done.
 #[derive(Debug)]
-pub enum Done {
+pub(crate) enum Done {
     Slept {
         process: u32,
     },

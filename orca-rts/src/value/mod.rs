@@ -16,6 +16,8 @@ pub(crate) mod graph;
 pub(crate) mod object;
 pub(crate) mod place;
 pub(crate) mod set;
+#[cfg(test)]
+mod tests;
 
 use orca_abi::types::{Kind, Type};
 

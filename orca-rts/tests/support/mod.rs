@@ -17,14 +17,14 @@ use orca_abi::value::{Array, Dimension, Graph, ObjectCell};
 use orca_abi::{Table, Text};
 use orca_rts::{Options, Outcome, OverGroup, ProgramRef, Sink, StandardInput};
 
-pub fn text(text: &'static str) -> Text {
+pub(crate) fn text(text: &'static str) -> Text {
     Text {
         data: text.as_ptr(),
         len: text.len() as u64,
     }
 }
 
-pub fn table<T>(entries: Vec<T>) -> Table<T> {
+pub(crate) fn table<T>(entries: Vec<T>) -> Table<T> {
     let entries = entries.leak();
     Table {
         data: entries.as_ptr(),
@@ -32,14 +32,14 @@ pub fn table<T>(entries: Vec<T>) -> Table<T> {
     }
 }
 
-pub fn empty<T>() -> Table<T> {
+pub(crate) fn empty<T>() -> Table<T> {
     Table {
         data: std::ptr::null(),
         len: 0,
     }
 }
 
-pub fn leak<T>(value: T) -> &'static T {
+pub(crate) fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
@@ -61,23 +61,23 @@ fn blank(kind: Kind, flags: u32, size: u64, align: u32) -> Type {
     }
 }
 
-pub fn integer() -> &'static Type {
+pub(crate) fn integer() -> &'static Type {
     leak(blank(Kind::Integer, PLAIN | BITWISE_EQUAL, 4, 4))
 }
 
-pub fn longint() -> &'static Type {
+pub(crate) fn longint() -> &'static Type {
     leak(blank(Kind::LongInt, PLAIN | BITWISE_EQUAL, 8, 8))
 }
 
-pub fn real() -> &'static Type {
+pub(crate) fn real() -> &'static Type {
     leak(blank(Kind::Real, PLAIN, 8, 8))
 }
 
-pub fn char() -> &'static Type {
+pub(crate) fn char() -> &'static Type {
     leak(blank(Kind::Byte, PLAIN | BITWISE_EQUAL, 1, 1))
 }
 
-pub fn array_of(element: &'static Type, dimensions: u32) -> &'static Type {
+pub(crate) fn array_of(element: &'static Type, dimensions: u32) -> &'static Type {
     leak(Type {
         dimensions,
         element,
@@ -86,11 +86,11 @@ pub fn array_of(element: &'static Type, dimensions: u32) -> &'static Type {
     })
 }
 
-pub fn string() -> &'static Type {
+pub(crate) fn string() -> &'static Type {
     array_of(char(), 1)
 }
 
-pub fn fixed_array(element: &'static Type, lower: i32, count: i32) -> &'static Type {
+pub(crate) fn fixed_array(element: &'static Type, lower: i32, count: i32) -> &'static Type {
     leak(Type {
         dimensions: 1,
         element,
@@ -104,7 +104,7 @@ pub fn fixed_array(element: &'static Type, lower: i32, count: i32) -> &'static T
     })
 }
 
-pub fn record(fields: &[&'static Type]) -> &'static Type {
+pub(crate) fn record(fields: &[&'static Type]) -> &'static Type {
     let (mut at, mut align, mut flags) = (0u64, 1u32, PLAIN | BITWISE_EQUAL);
     let mut padded = false;
     let described = fields
@@ -132,14 +132,14 @@ pub fn record(fields: &[&'static Type]) -> &'static Type {
     })
 }
 
-pub fn set_of(kind: Kind, element: &'static Type) -> &'static Type {
+pub(crate) fn set_of(kind: Kind, element: &'static Type) -> &'static Type {
     leak(Type {
         element,
         ..blank(kind, 0, 8, 8)
     })
 }
 
-pub fn graph_of(root: &'static Type, node: &'static Type) -> &'static Type {
+pub(crate) fn graph_of(root: &'static Type, node: &'static Type) -> &'static Type {
     let size = (Graph::ROOT_OFFSET + root.size).next_multiple_of(8);
     leak(Type {
         element: node,
@@ -148,7 +148,7 @@ pub fn graph_of(root: &'static Type, node: &'static Type) -> &'static Type {
     })
 }
 
-pub fn object_kind(object: &'static Object) -> &'static Type {
+pub(crate) fn object_kind(object: &'static Object) -> &'static Type {
     leak(Type {
         object,
         ..blank(Kind::Object, HAS_OBJECT, 8, 8)
@@ -157,7 +157,7 @@ pub fn object_kind(object: &'static Object) -> &'static Type {
 
 // Programs.
 
-pub fn parameter(mode: Mode, kind: &'static Type) -> Parameter {
+pub(crate) fn parameter(mode: Mode, kind: &'static Type) -> Parameter {
     Parameter {
         mode,
         reserved: 0,
@@ -166,9 +166,9 @@ pub fn parameter(mode: Mode, kind: &'static Type) -> Parameter {
     }
 }
 
-pub type Code = unsafe extern "C" fn();
+pub(crate) type Code = unsafe extern "C" fn();
 
-pub fn operation(
+pub(crate) fn operation(
     name: &'static str,
     flags: u32,
     reads: Option<Code>,
@@ -188,7 +188,7 @@ pub fn operation(
     }
 }
 
-pub fn object(
+pub(crate) fn object(
     name: &'static str,
     index: u32,
     state: &'static Type,
@@ -216,7 +216,7 @@ pub fn object(
     object
 }
 
-pub fn process(name: &'static str, code: Code, parameters: Vec<Parameter>) -> Process {
+pub(crate) fn process(name: &'static str, code: Code, parameters: Vec<Parameter>) -> Process {
     Process {
         name: text(name),
         code: code as *const u8,
@@ -225,7 +225,11 @@ pub fn process(name: &'static str, code: Code, parameters: Vec<Parameter>) -> Pr
 }
 
 /// A program whose process 0 is OrcaMain; site `n` is line `n` of `test.orca`.
-pub fn program(processes: Vec<Process>, objects: Vec<&'static Object>) -> &'static mut Program {
+#[allow(clippy::mut_from_ref, reason = "what comes out is not what went in")]
+pub(crate) fn program(
+    processes: Vec<Process>,
+    objects: Vec<&'static Object>,
+) -> &'static mut Program {
     let objects: Vec<Object> = objects
         .into_iter()
         // SAFETY: descriptors are plain data.
@@ -254,7 +258,7 @@ pub fn program(processes: Vec<Process>, objects: Vec<&'static Object>) -> &'stat
 
 /// Collects the output of all processors.
 #[derive(Clone, Default)]
-pub struct Shown(pub Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Shown(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Shown {
     fn show(&mut self, text: &[u8], _applied: u64) -> std::io::Result<()> {
@@ -267,7 +271,7 @@ impl Sink for Shown {
 }
 
 /// Runs a program on so many processors; gives how it ended and what it wrote.
-pub fn run_with(
+pub(crate) fn run_with(
     program: &'static Program,
     count: u32,
     change: impl FnOnce(&mut Options),
@@ -289,7 +293,7 @@ pub fn run_with(
 }
 
 /// Runs a program on processors that talk over this network of the stack.
-pub fn run_over_devices(
+pub(crate) fn run_over_devices(
     program: &'static Program,
     devices: Vec<Arc<dyn stack::flip_net::driver::Device>>,
 ) -> (Outcome, String) {
@@ -301,7 +305,9 @@ pub fn run_over_devices(
         .map(|(device, number)| {
             let config = stack::Config::new(vec![device.link()], port, number == 0);
             let driver = stack::driver::DriverConfig::default();
-            let rng = stack::flip_net::rng::Rng::new(u64::from(std::process::id()) << 16 | u64::from(number));
+            let rng = stack::flip_net::rng::Rng::new(
+                u64::from(std::process::id()) << 16 | u64::from(number),
+            );
             OverGroup::start(config, vec![device], driver, number, count, rng).expect("a group")
         })
         .collect();
@@ -320,7 +326,7 @@ pub fn run_over_devices(
     (outcome, output)
 }
 
-pub fn run(program: &'static Program, count: u32) -> (Outcome, String) {
+pub(crate) fn run(program: &'static Program, count: u32) -> (Outcome, String) {
     run_with(program, count, |_| {})
 }
 
@@ -352,10 +358,10 @@ unsafe extern "C" fn call_entry(
 
 /// The control block as code sees it.
 #[derive(Clone, Copy)]
-pub struct Cpu(pub *mut Control);
+pub(crate) struct Cpu(pub(crate) *mut Control);
 
 impl Cpu {
-    pub fn call(self, entry: Entry, arguments: &[u64]) -> u64 {
+    pub(crate) fn call(self, entry: Entry, arguments: &[u64]) -> u64 {
         let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
         // SAFETY: as compiled code does it.
         unsafe {
@@ -371,52 +377,52 @@ impl Cpu {
         }
     }
 
-    pub fn write_line(self, value: i64) {
+    pub(crate) fn write_line(self, value: i64) {
         self.call(Entry::WriteInteger, &[value as u64]);
         self.call(Entry::WriteEnd, &[1]);
     }
 
-    pub fn poll(self) {
+    pub(crate) fn poll(self) {
         // SAFETY: the flag of a live control block.
         if unsafe { (*self.0).poll.load(Ordering::Relaxed) } != 0 {
             self.call(Entry::Poll, &[]);
         }
     }
 
-    pub fn exit(self) -> ! {
+    pub(crate) fn exit(self) -> ! {
         self.call(Entry::Exit, &[]);
         // SAFETY: a process never comes back from its exit.
         unsafe { std::hint::unreachable_unchecked() }
     }
 
-    pub fn mycpu(self) -> i32 {
+    pub(crate) fn mycpu(self) -> i32 {
         // SAFETY: a field of a live control block.
         unsafe { (*self.0).mycpu }
     }
 
-    pub fn ncpus(self) -> i32 {
+    pub(crate) fn ncpus(self) -> i32 {
         // SAFETY: as above.
         unsafe { (*self.0).ncpus }
     }
 
-    pub fn data(self) -> *mut u8 {
+    pub(crate) fn data(self) -> *mut u8 {
         // SAFETY: as above.
         unsafe { (*self.0).data }
     }
 
-    pub fn new_object(self, object: &'static Object) -> *mut u8 {
+    pub(crate) fn new_object(self, object: &'static Object) -> *mut u8 {
         self.call(Entry::ObjectNew, &[object.kind as u64, 1]) as *mut u8
     }
 
     /// Invokes an operation, as compiled code does for an object that may be shared.
-    pub fn invoke(self, cell: *mut u8, operation: u64, arguments: &[*mut u8], site: u64) {
+    pub(crate) fn invoke(self, cell: *mut u8, operation: u64, arguments: &[*mut u8], site: u64) {
         self.call(
             Entry::Invoke,
             &[cell as u64, operation, arguments.as_ptr() as u64, site],
         );
     }
 
-    pub fn fork(self, process: u64, arguments: &[*mut u8], cpu: i32, site: u64) {
+    pub(crate) fn fork(self, process: u64, arguments: &[*mut u8], cpu: i32, site: u64) {
         self.call(
             Entry::Fork,
             &[process, arguments.as_ptr() as u64, cpu as u32 as u64, site],
@@ -424,7 +430,7 @@ impl Cpu {
     }
 
     /// Drops an object variable.
-    pub fn drop_object(self, object: &'static Object, cell: *mut u8) {
+    pub(crate) fn drop_object(self, object: &'static Object, cell: *mut u8) {
         let mut cell = cell;
         self.call(
             Entry::ValueFree,
@@ -433,35 +439,35 @@ impl Cpu {
     }
 }
 
-pub fn address<T>(value: &T) -> u64 {
+pub(crate) fn address<T>(value: &T) -> u64 {
     std::ptr::from_ref(value) as u64
 }
 
 /// The address of a local variable, as an argument.
-pub fn at<T>(value: &mut T) -> *mut u8 {
+pub(crate) fn at<T>(value: &mut T) -> *mut u8 {
     (value as *mut T).cast()
 }
 
 /// Reads a value.
-pub fn get<T: Copy>(at: *const u8) -> T {
+pub(crate) fn get<T: Copy>(at: *const u8) -> T {
     // SAFETY: tests pass addresses of live values.
     unsafe { (at as *const T).read_unaligned() }
 }
 
 /// Writes a value.
-pub fn put<T: Copy>(at: *mut u8, value: T) {
+pub(crate) fn put<T: Copy>(at: *mut u8, value: T) {
     // SAFETY: as above.
     unsafe { (at as *mut T).write_unaligned(value) }
 }
 
 /// The address in entry `index` of an argument table.
-pub fn argument(table: *const *mut u8, index: usize) -> *mut u8 {
+pub(crate) fn argument(table: *const *mut u8, index: usize) -> *mut u8 {
     // SAFETY: as above.
     unsafe { *table.add(index) }
 }
 
 /// The state record of an object.
-pub fn state_of(cell: *mut u8) -> *mut u8 {
+pub(crate) fn state_of(cell: *mut u8) -> *mut u8 {
     cell.wrapping_add(ObjectCell::STATE_OFFSET as usize)
 }
 

@@ -4,6 +4,10 @@
 //! program that uses this crate as a library keeps its own. The C library calls it, so nothing of Rust's own start has happened: a
 //! closed pipe must not kill us silently, the rest needs no preparation.
 #![allow(unsafe_code, reason = "the C entry of executables")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a launcher speaks through the environment"
+)]
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::FromRawFd;
