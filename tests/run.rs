@@ -9,7 +9,7 @@
 //! | `input` | standard input | empty |
 //! | `processors` | numbers of processors to run on | 1 and 2 |
 //! | `exit` | exit status | 0 |
-//! | `expected.error` | the run-time error on standard error; `CPU N` stands for any processor | no run-time error |
+//! | `expected.error` | the run-time error on standard error; `CPU N` and `line N` stand for any | no run-time error |
 //!
 //! Each program runs with `orcac run` at -O0 and -O2 on each number of processors, and must print the same every time. With
 //! `ORCA_NIGHTLY=1` it is also built into an executable and run by itself and under `gax`. `UPDATE_EXPECT=1` rewrites
@@ -266,15 +266,10 @@ impl Case {
             wrong += &difference(&self.stdout, &outcome.stdout);
         }
         let error = run_time_error(&outcome.stderr);
-        let is_any = self
-            .error
-            .as_deref()
-            .is_some_and(|wanted| wanted.contains("CPU N"));
-        let printed = if is_any {
-            error.as_deref().map(any_processor)
-        } else {
-            error.clone()
-        };
+        let printed = error.clone().map(|error| match &self.error {
+            Some(wanted) => like(wanted, &error),
+            None => error,
+        });
         if printed != self.error {
             wrong += &format!(
                 "  run-time error {error:?}\n          wanted {:?}\n",
@@ -350,13 +345,18 @@ fn run_time_error(stderr: &str) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// The message with N in place of the number of the processor.
-fn any_processor(error: &str) -> String {
-    let Some((front, rest)) = error.split_once("CPU ") else {
-        return error.to_owned();
-    };
-    let end = rest.find([',', ':']).unwrap_or(rest.len());
-    format!("{front}CPU N{}", &rest[end..])
+/// The message, with N instead of the processor or line where the wanted message does not say which.
+fn like(wanted: &str, printed: &str) -> String {
+    let mut text = printed.to_owned();
+    for word in ["CPU ", "line "] {
+        if wanted.contains(&format!("{word}N"))
+            && let Some(start) = text.find(word).map(|at| at + word.len())
+        {
+            let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+            text.replace_range(start..start + digits, "N");
+        }
+    }
+    text
 }
 
 /// The first line that differs.
