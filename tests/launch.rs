@@ -63,6 +63,24 @@ fn gax(processors: usize, executable: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+fn gax_with(options: &[&str], processors: usize, executable: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binaries().join("gax"));
+    command
+        .args([
+            "-n",
+            &processors.to_string(),
+            "--net",
+            "udp",
+            "--timeout",
+            "120",
+        ])
+        .args(options)
+        .arg(executable)
+        .args(arguments)
+        .stdin(Stdio::null());
+    command.output().expect("gax starts")
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -290,7 +308,7 @@ fn computing_goes_on_while_a_process_reads() {
 #[test]
 fn a_long_operation_is_neither_suspected_nor_drowned() {
     let executable = build("tests/launch/long_operation.orca");
-    check_prints(&mut gax(4, &executable, &["3000"]), "60000\n");
+    check_prints(&mut gax(4, &executable, &["1500"]), "60000\n");
 }
 
 #[test]
@@ -397,4 +415,54 @@ fn what_cannot_be_started_has_its_status() {
         "{}",
         text(&unread.stderr)
     );
+}
+
+/// The largest resident set that a process has had, in KiB.
+fn peak_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}
+
+#[test]
+fn processes_in_turn_need_no_more_memory_than_one() {
+    let executable = build("tests/launch/forks_in_turn.orca");
+    let mut child = Command::new(&executable)
+        .arg("1000000")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut peak = 0;
+    while child.try_wait().expect("it can be waited for").is_none() {
+        peak = peak.max(peak_memory(child.id()));
+    }
+    let mut printed = String::new();
+    stdout.read_to_string(&mut printed).expect("text");
+    assert_eq!(printed, "1000000\n");
+    assert!((1..20_000).contains(&peak), "{peak} KiB at most");
+    check_prints(&mut gax(2, &executable, &["5000"]), "5000\n");
+}
+
+#[test]
+fn each_processor_broadcasts_its_rows_and_everybody_gets_all() {
+    let executable = build("programs/asp/asp.orca");
+    let output = gax_with(&["--stats=json"], 4, &executable, &["500"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let json = text(&output.stderr);
+    let start = json.find('{').expect("statistics");
+    let stats: serde_json::Value = serde_json::from_str(&json[start..]).expect("JSON");
+    let processors = stats["processors"].as_array().expect("processors");
+    assert_eq!(processors.len(), 4);
+    // A row of 500 integers is 2,000 bytes and its headers.
+    let rows = |counters: &serde_json::Value, direction: &str| {
+        counters[format!("broadcasts {direction}, below 4096 bytes")]["number"]
+            .as_u64()
+            .unwrap_or(0)
+    };
+    for counters in processors {
+        assert_eq!(rows(counters, "sent"), 125, "{json}");
+        assert_eq!(rows(counters, "delivered"), 500, "{json}");
+    }
 }

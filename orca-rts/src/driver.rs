@@ -322,9 +322,15 @@ impl Driver<'_> {
         }
     }
 
-    /// While something runs, the worker looks up now and then: others want their turn, text waits to be shown, sleepers wake.
     fn wants_tick(&self) -> bool {
-        self.processor.worker.has_runnable()
+        let worker = &self.processor.worker;
+        worker.has_competition()
+            || worker.has_runnable()
+                && (self.jobs.deadline().is_some()
+                    || self
+                        .processor
+                        .local
+                        .with(|state| state.output.deadline_us().is_some()))
     }
 
     /// Takes everything that has come.

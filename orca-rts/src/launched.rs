@@ -30,6 +30,7 @@ use crate::control_channel::{
 use crate::driver::{Options, StandardInput, run_processor};
 use crate::over_group::OverGroup;
 use crate::process::signal::monotonic_nanos;
+use crate::traffic::Counted;
 use crate::trap::{Outcome, STATUS_INTERNAL, STATUS_LOST};
 use crate::value::compare::Hasher;
 use crate::value::describe::ProgramRef;
@@ -147,11 +148,15 @@ fn launch(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> std::io::Re
         .filter_map(|addresses| addresses.first().copied())
         .collect();
     device.set_peers(&peers);
+    if let Some(multicast) = start.multicast {
+        device.try_multicast(multicast);
+    }
     let options = options(&start, name, &channel, incoming.input);
     let (number, count) = (u32::from(start.number), u32::from(start.count));
-    let mut group = start_group(&start, device).map_err(std::io::Error::other)?;
+    let group = start_group(&start, device).map_err(std::io::Error::other)?;
+    let mut group = Counted::new(group);
     let ready = channel.clone();
-    group.on_complete(move || {
+    group.transport.on_complete(move || {
         // If the launcher is gone the reading thread ends the process.
         let _ = ready.send(&FromProcessor::Ready);
     });
@@ -176,7 +181,7 @@ fn finish(
     channel: &Channel,
     start: &Start,
     outcome: &Outcome,
-    group: &OverGroup,
+    group: &Counted<OverGroup>,
 ) -> std::io::Result<()> {
     if let Some(message) = &outcome.message {
         channel.show(Stream::Err, format!("{message}\n").as_bytes())?;
@@ -187,14 +192,24 @@ fn finish(
     channel.send(&FromProcessor::Status(outcome.status as u8))
 }
 
-fn counters(group: &OverGroup) -> Vec<Counter> {
-    let stats = group.stats();
+fn counters(group: &Counted<OverGroup>) -> Vec<Counter> {
+    let stats = group.transport.stats();
     let mut counters = Vec::new();
     let mut counter = |name: String, count: u64, bytes: u64| {
         if count != 0 {
             counters.push(Counter { name, count, bytes });
         }
     };
+    let directions = [("sent", &group.sent), ("delivered", &group.delivered)];
+    for (direction, traffic) in directions {
+        for (below, count, bytes) in traffic.sizes() {
+            counter(
+                format!("broadcasts {direction}, below {below} bytes"),
+                count,
+                bytes,
+            );
+        }
+    }
     for kind in stack::group::Kind::ALL {
         counter(
             format!("group {kind:?} sent"),
@@ -224,6 +239,17 @@ fn counters(group: &OverGroup) -> Vec<Counter> {
             network.bytes_received,
         );
     }
+    let peaks = &stats.group;
+    counter(
+        "peak of the delivery queue".to_owned(),
+        stats.queue.messages_peak as u64,
+        stats.queue.bytes_peak as u64,
+    );
+    counter(
+        "peak of the history".to_owned(),
+        peaks.history_messages_peak as u64,
+        peaks.history_bytes_peak as u64,
+    );
     counters
 }
 

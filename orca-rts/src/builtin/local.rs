@@ -7,6 +7,7 @@
     reason = "reaches the state of a processor from its control block"
 )]
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use orca_abi::control::Control;
@@ -133,14 +134,21 @@ impl Local {
 
     /// The Write in progress is complete.
     pub(crate) fn end_write(self, newline: bool) {
-        let error = self.with(|state| {
+        let (error, is_first) = self.with(|state| {
             if state.muted {
-                return None;
+                return (None, false);
             }
             let now = state.clock.micros();
+            let was_waiting = state.output.deadline_us().is_some();
             state.output.end_write(newline, now);
-            state.output.take_error()
+            let is_waiting = state.output.deadline_us().is_some();
+            (state.output.take_error(), is_waiting && !was_waiting)
         });
+        if is_first {
+            // The worker must see that time counts from now on: nothing else may make this process poll.
+            // SAFETY: as in `mycpu`.
+            unsafe { (*self.0).poll.store(1, Ordering::Relaxed) };
+        }
         if let Some(error) = error {
             let text = format!("I/O error on CPU {}: {error}", self.mycpu());
             self.raise_library(text);

@@ -144,7 +144,12 @@ impl Worker {
         self.pending == 0
     }
 
-    /// Whether a process runs or could.
+    /// Processes beside the next one are runnable.
+    pub(crate) fn has_competition(&self) -> bool {
+        self.kernel.ready.len() + usize::from(self.polled.is_some()) > 1
+    }
+
+    /// Is there a process that can run?
     pub(crate) fn has_runnable(&self) -> bool {
         self.polled.is_some() || !self.kernel.ready.is_empty()
     }

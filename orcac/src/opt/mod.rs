@@ -11,6 +11,7 @@
 
 mod bounds;
 mod common;
+mod convert;
 mod flow;
 mod hoist;
 mod promote;
@@ -39,6 +40,7 @@ fn run_function(function: &mut Function, opt_level: u8) {
     common::run(function);
     hoist::run(function);
     common::run(function);
+    convert::run(function);
     if opt_level >= 2 {
         bounds::run(function);
     }

@@ -304,3 +304,61 @@ fn a_loop_that_changes_its_bound_keeps_its_checks() {
     };
     assert_eq!(checks(&program.functions[1]), checks(&before));
 }
+
+const MAXIMUM: &str = r#"function f1 "f" r0 process -> f64 {
+  local l0 "largest" f64
+b0(v0: f64, v1: f64):
+  set l0, v0
+  jump b1
+b1:
+  v2: f64 = get l0
+  v3: i8 = greater_real v1, v2
+  branch v3, b2, b3
+b2:
+  set l0, v1
+  jump b4
+b3:
+  jump b4
+b4:
+  v4: f64 = get l0
+  return v4
+}"#;
+
+#[test]
+fn a_running_maximum_becomes_a_select() {
+    check(
+        &convert::run,
+        MAXIMUM,
+        &expect![[r#"
+        function f1 "f" r0 process -> f64 {
+          local l0 "largest" f64
+        b0(v0: f64, v1: f64):
+          set l0, v0
+          jump b1
+        b1:
+          v2: f64 = get l0
+          v3: i8 = greater_real v1, v2
+          v5: f64 = select v3, v1, v2
+          set l0, v5
+          jump b4
+        b2:
+          set l0, v1
+          jump b4
+        b3:
+          jump b4
+        b4:
+          v4: f64 = get l0
+          return v4
+        }
+    "#]],
+    );
+}
+
+#[test]
+fn an_update_that_does_more_stays_a_branch() {
+    let more = MAXIMUM.replace("  set l0, v1\n  jump b4", "  set l0, v1\n  poll\n  jump b4");
+    let mut program = parse(&format!("{HEAD}{more}")).expect("the text is right");
+    let before = print_function(FunctionId(1), &program.functions[1]);
+    convert::run(&mut program.functions[1]);
+    assert_eq!(print_function(FunctionId(1), &program.functions[1]), before);
+}
