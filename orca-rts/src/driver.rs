@@ -267,10 +267,10 @@ fn drive(
         Err(outcome) => return outcome,
     };
     let bell = Bell::new(processor.worker.kernel.machine.poll_flag());
-    let _detach = DetachOnDrop(bell.clone());
     let mut driver = Driver {
         jobs: Jobs::new(bell.clone(), options.input.clone()),
         ticker: Ticker::new(bell.clone()),
+        bell: bell.clone(),
         processor,
         transport,
         idle_since: None,
@@ -283,22 +283,21 @@ fn drive(
     outcome
 }
 
-/// Detaches the bell before the arena goes, however the processor ends.
-struct DetachOnDrop(Bell);
-
-impl Drop for DetachOnDrop {
-    fn drop(&mut self) {
-        self.0.detach();
-    }
-}
-
 struct Driver<'a> {
     jobs: Jobs,
     ticker: Ticker,
+    bell: Bell,
     processor: Processor,
     transport: &'a mut dyn Transport,
     /// Since when nothing could happen here.
     idle_since: Option<Instant>,
+}
+
+impl Drop for Driver<'_> {
+    /// However the processor ends: other threads may ring as long as they like, but not in the arena, which goes next.
+    fn drop(&mut self) {
+        self.bell.detach();
+    }
 }
 
 impl Driver<'_> {

@@ -832,3 +832,61 @@ fn the_same_program_runs_over_a_group() {
     assert_eq!(outcome.status, 70);
     assert!(outcome.message.expect("a message").contains("deadlock"));
 }
+
+// Bells.
+
+/// A group that never delivers anything, and a thread that never stops ringing.
+struct Ringing {
+    bell: Option<orca_rts::Bell>,
+    over: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    ringer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl orca_rts::Transport for Ringing {
+    fn attach(&mut self, bell: orca_rts::Bell) {
+        let over = std::sync::Arc::clone(&self.over);
+        self.bell = Some(bell.clone());
+        self.ringer = Some(std::thread::spawn(move || {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                bell.ring();
+            }
+        }));
+    }
+
+    fn command(&mut self, _command: orca_rts::Command) {}
+
+    fn try_delivery(&mut self) -> Option<orca_rts::Delivery> {
+        None
+    }
+
+    fn wait(&mut self, deadline: Option<std::time::Instant>) {
+        if let Some(bell) = &self.bell {
+            bell.wait(deadline);
+        }
+    }
+}
+
+#[test]
+fn a_bell_rings_nowhere_when_its_processor_is_gone() {
+    let program = program(vec![process("OrcaMain", nothing, vec![])], vec![]);
+    // SAFETY: the descriptors are leaked.
+    let program = unsafe { orca_rts::ProgramRef::new(program) }.expect("a program");
+    for _ in 0..1000 {
+        let mut ringing = Ringing {
+            bell: None,
+            over: std::sync::Arc::default(),
+            ringer: None,
+        };
+        let options = orca_rts::Options::default();
+        let outcome = orca_rts::run_processor(program, 0, 1, &options, &mut ringing);
+        assert_eq!(outcome.status, 0);
+        ringing
+            .over
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        ringing
+            .ringer
+            .expect("a thread")
+            .join()
+            .expect("it rang in peace");
+    }
+}
