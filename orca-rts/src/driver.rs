@@ -289,8 +289,8 @@ struct Driver<'a> {
     bell: Bell,
     processor: Processor,
     transport: &'a mut dyn Transport,
-    /// Since when nothing could happen here.
-    idle_since: Option<Instant>,
+    /// Since when nothing could happen here, and the last message at that time.
+    idle_since: Option<(Instant, u64)>,
 }
 
 impl Drop for Driver<'_> {
@@ -373,7 +373,10 @@ impl Driver<'_> {
         let now = Instant::now();
         let mut deadline = self.jobs.deadline();
         if worker.is_unoccupied() && worker.kernel.should_report_idle() {
-            let since = *self.idle_since.get_or_insert(now);
+            // While messages go about there is no hurry.
+            let activity = worker.kernel.activity();
+            let known = self.idle_since.filter(|(_, before)| *before == activity);
+            let (since, _) = *self.idle_since.insert(known.unwrap_or((now, activity)));
             // Alone, nobody else can change anything.
             let delay = if worker.kernel.ncpus == 1 {
                 Duration::ZERO

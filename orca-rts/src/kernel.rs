@@ -558,6 +558,11 @@ impl Kernel {
         self.is_quiet() && !self.idle.has_reported()
     }
 
+    /// Number of the last ordered message that could wake somebody.
+    pub(crate) fn activity(&self) -> u64 {
+        self.idle.activity()
+    }
+
     /// Says that nothing can happen here.
     pub(crate) fn report_idle(&mut self) {
         if self.is_quiet() && self.idle.begin_report() {

@@ -24,7 +24,8 @@
 
 use crate::marshal::{DecodeError, Reader};
 
-const VERSION: u8 = 1;
+/// First byte of every message.
+pub(crate) const VERSION: u8 = 1;
 /// Bytes before the body.
 const HEADER_BYTES: usize = 16;
 /// Waiting processes told in an idle report at most.

@@ -24,9 +24,9 @@ use crate::doorbell::Bell;
 use crate::kernel::{Command, Delivery};
 use crate::transport::Transport;
 
-/// First byte of a message of the run-time system, and of an introduction.
-const FOR_KERNEL: u8 = 0;
-const INTRODUCTION: u8 = 1;
+/// First byte of an introduction; no message of the kernel starts with it.
+const INTRODUCTION: u8 = 0xff;
+const _: () = assert!(INTRODUCTION != crate::message::VERSION);
 
 /// Why a processor has no group.
 #[derive(Debug, thiserror::Error)]
@@ -161,12 +161,11 @@ impl OverGroup {
                 }
                 Some(Delivery::Joined { processor })
             }
-            (&FOR_KERNEL, bytes) => Some(Delivery::Data {
+            _ => Some(Delivery::Data {
                 seq,
                 from: *self.processors.get(&from)?,
-                bytes: bytes.to_vec(),
+                bytes: payload.to_vec(),
             }),
-            _ => None,
         }
     }
 
@@ -230,12 +229,7 @@ impl Transport for OverGroup {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Broadcast(bytes) => {
-                let mut message = Vec::with_capacity(bytes.len() + 1);
-                message.push(FOR_KERNEL);
-                message.extend_from_slice(&bytes);
-                self.waiting.push_back(message);
-            }
+            Command::Broadcast(bytes) => self.waiting.push_back(bytes),
             Command::Leave => self.leaving = true,
         }
         self.send_waiting();

@@ -38,7 +38,8 @@ pub struct Stepped {
     now_us: u64,
     /// Sleeping processes by the time when they wake.
     sleepers: BTreeSet<(u64, u32)>,
-    idle_since: Option<u64>,
+    /// Since when nothing could happen here, and the last message at that time.
+    idle_since: Option<(u64, u64)>,
 }
 
 impl Stepped {
@@ -85,7 +86,7 @@ impl Stepped {
             self.processor.worker.handle_done(Done::Slept { process });
         }
         if self.is_quiet() {
-            let since = *self.idle_since.get_or_insert(now_us);
+            let (since, _) = self.note_idle();
             if since + IDLE_DELAY_US <= now_us {
                 self.processor.worker.kernel.report_idle();
             }
@@ -109,8 +110,8 @@ impl Stepped {
                 .store(1, Ordering::Relaxed);
             if !worker.run_next() {
                 self.processor.local.with(|state| state.output.show_lines());
-                if self.idle_since.is_none() && self.is_quiet() {
-                    self.idle_since = Some(self.now_us);
+                if self.is_quiet() {
+                    self.note_idle();
                 }
                 return Progress::Idle;
             }
@@ -137,7 +138,7 @@ impl Stepped {
         let idle = self
             .idle_since
             .filter(|_| self.is_quiet())
-            .map(|since| since + IDLE_DELAY_US);
+            .map(|(since, _)| since + IDLE_DELAY_US);
         [sleeper, output, idle].into_iter().flatten().min()
     }
 
@@ -164,6 +165,15 @@ impl Stepped {
             kernel.processes.len(),
             kernel.heap.live_blocks(),
         )
+    }
+
+    /// Nothing can happen here: since when, counted from the last message that could have changed that.
+    fn note_idle(&mut self) -> (u64, u64) {
+        let activity = self.processor.worker.kernel.activity();
+        let known = self.idle_since.filter(|(_, before)| *before == activity);
+        *self
+            .idle_since
+            .insert(known.unwrap_or((self.now_us, activity)))
     }
 
     fn is_quiet(&self) -> bool {

@@ -45,6 +45,11 @@ impl Idle {
         first
     }
 
+    /// Number of the last message that could wake somebody.
+    pub(crate) fn activity(&self) -> u64 {
+        self.activity
+    }
+
     /// This processor has said so since the last activity.
     pub(crate) fn has_reported(&self) -> bool {
         self.reported == Some(self.activity)
