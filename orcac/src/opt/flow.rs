@@ -11,6 +11,8 @@ pub(super) struct Flow {
     pub(super) order: Vec<usize>,
     pub(super) predecessors: Vec<Vec<usize>>,
     dominators: Vec<Option<usize>>,
+    /// By block: where a walk of the tree of dominators enters and leaves it.
+    spans: Vec<(u32, u32)>,
 }
 
 impl Flow {
@@ -22,10 +24,13 @@ impl Flow {
                 predecessors[target.index()].push(block);
             }
         }
+        let dominators = dominators(function);
+        let spans = spans(&order, &dominators);
         Flow {
             order,
             predecessors,
-            dominators: dominators(function),
+            dominators,
+            spans,
         }
     }
 
@@ -34,14 +39,10 @@ impl Flow {
         self.dominators[block].filter(|dominator| *dominator != block)
     }
 
-    pub(super) fn dominates(&self, by: usize, mut block: usize) -> bool {
-        while block != by {
-            match self.dominator(block) {
-                Some(next) => block = next,
-                None => return false,
-            }
-        }
-        true
+    /// Both can be reached.
+    pub(super) fn dominates(&self, by: usize, block: usize) -> bool {
+        let (enter, leave) = self.spans[by];
+        (enter..=leave).contains(&self.spans[block].0)
     }
 
     /// The natural loops, inner ones before those around them.
@@ -78,6 +79,33 @@ impl Flow {
     }
 }
 
+fn spans(order: &[usize], dominators: &[Option<usize>]) -> Vec<(u32, u32)> {
+    let mut sizes = vec![0; dominators.len()];
+    let parent = |block: usize| dominators[block].filter(|dominator| *dominator != block);
+    for &block in order.iter().rev() {
+        sizes[block] += 1;
+        if let Some(parent) = parent(block) {
+            sizes[parent] += sizes[block];
+        }
+    }
+    // Parents come before their children in the order, and give each its part of their own span.
+    let mut spans = vec![(0, 0); dominators.len()];
+    let mut next_free = vec![0; dominators.len()];
+    for &block in order {
+        let enter = match parent(block) {
+            Some(parent) => {
+                let enter = next_free[parent];
+                next_free[parent] += sizes[block];
+                enter
+            }
+            None => 0,
+        };
+        spans[block] = (enter, enter + sizes[block] - 1);
+        next_free[block] = enter + 1;
+    }
+    spans
+}
+
 fn terminator(function: &Function, block: usize) -> &Terminator {
     function.blocks[block]
         .terminator
@@ -94,6 +122,9 @@ pub(super) struct Loop {
     pub(super) latches: Vec<usize>,
 }
 
+/// Blocks times loops of functions that are looked through loop by loop; only generated programs have larger ones.
+const LOOP_WORK_MAX: usize = 1 << 19;
+
 /// Calls `work` once for every loop, inner ones first, with a preheader: a new block through which alone the loop is entered.
 pub(super) fn for_each_loop(
     function: &mut Function,
@@ -102,6 +133,9 @@ pub(super) fn for_each_loop(
     let mut seen = BTreeSet::new();
     loop {
         let flow = Flow::of(function);
+        if seen.len() * function.blocks.len() > LOOP_WORK_MAX {
+            return;
+        }
         let next = flow
             .loops()
             .into_iter()
@@ -144,4 +178,46 @@ fn add_preheader(function: &mut Function, flow: &Flow, around: &Loop) -> usize {
         }
     }
     preheader.index()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mir::text::parse;
+
+    #[test]
+    fn dominance_follows_the_tree_and_loops_come_inside_out() {
+        let text = r#"program "p" main 0
+routine r0 = "process M.p" "m.orca"
+function f0 "f" r0 process {
+b0(v0: i8):
+  jump b1
+b1:
+  branch v0, b2, b3
+b2:
+  branch v0, b2, b4
+b3:
+  jump b4
+b4:
+  branch v0, b1, b5
+b5:
+  return
+}"#;
+        let program = parse(text).expect("the text is right");
+        let flow = Flow::of(&program.functions[0]);
+        let dominated = |by| {
+            (0..6)
+                .filter(|block| flow.dominates(by, *block))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(dominated(0), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(dominated(1), [1, 2, 3, 4, 5]);
+        assert_eq!(dominated(2), [2]);
+        assert_eq!(dominated(4), [4, 5]);
+        let loops = flow.loops();
+        let headers: Vec<usize> = loops.iter().map(|found| found.header).collect();
+        assert_eq!(headers, [2, 1]);
+        assert_eq!(loops[1].body, BTreeSet::from([1, 2, 3, 4]));
+        assert_eq!(loops[1].latches, [4]);
+    }
 }

@@ -1,3 +1,5 @@
+//! Claims about the text form: what is printed is read back.
+
 use super::*;
 
 /// Every construct of the language once.

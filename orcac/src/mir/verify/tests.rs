@@ -1,3 +1,5 @@
+//! Claims about the verifier: what it accepts, and what it says about the rest.
+
 use super::*;
 use crate::mir::text::parse;
 
