@@ -305,7 +305,7 @@ impl Case {
             let status = loop {
                 match child.try_wait() {
                     Ok(Some(status)) => break status.code(),
-                    Ok(None) if begun.elapsed() < PATIENCE => std::thread::sleep(GLANCE),
+                    Ok(None) if begun.elapsed() < PATIENCE => std::thread::park_timeout(GLANCE),
                     _ => {
                         // It may have ended just now.
                         let _ = child.kill();
