@@ -20,13 +20,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a running program is looked at.
-const GLANCE: Duration = Duration::from_millis(2);
 /// What a program may print.
 const OUTPUT_LEN_MAX: u64 = 1 << 20;
 
@@ -301,19 +299,16 @@ impl Case {
             });
             let stdout = scope.spawn(move || collect(stdout));
             let stderr = scope.spawn(move || collect(stderr));
-            let begun = Instant::now();
-            let status = loop {
-                match child.try_wait() {
-                    Ok(Some(status)) => break status.code(),
-                    Ok(None) if begun.elapsed() < PATIENCE => std::thread::park_timeout(GLANCE),
-                    _ => {
-                        // It may have ended just now.
-                        let _ = child.kill();
-                        let _ = child.wait();
-                        break None;
-                    }
+            let (ended, end) = mpsc::channel::<()>();
+            let pid = child.id().to_string();
+            scope.spawn(move || {
+                if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    // Nobody has waited for it yet, so the number is still its own.
+                    let _ = Command::new("kill").args(["-9", &pid]).status();
                 }
-            };
+            });
+            let status = child.wait().map_err(|error| error.to_string())?.code();
+            drop(ended);
             Ok(Outcome {
                 status,
                 stdout: stdout.join().expect("reading does not panic"),

@@ -40,6 +40,8 @@ const UNSAFE_PLACES: &[&str] = &[
     "orcac/src/run.rs",
     "flip-net/src/driver/",
     "stack/src/driver/wake.rs",
+    // The monotonic clock, and children that die with the launcher.
+    "gax/src/os.rs",
 ];
 
 fn root() -> PathBuf {
@@ -296,10 +298,11 @@ fn no_planted_bug_is_in_a_default_build() {
             .is_some_and(|features| features.iter().any(|feature| feature == "sabotage"));
         assert!(!planted, "{} plants bugs by default", package["name"]);
     }
+    // A test may ask for them by `required-features`; nobody's dependency may.
     for (path, text) in files(&["Cargo.toml"]) {
-        let asked = text
-            .lines()
-            .any(|line| line.contains("sabotage") && line.contains("features"));
+        let asked = text.lines().any(|line| {
+            line.contains("sabotage") && line.contains("features") && line.contains("path")
+        });
         assert!(!asked, "{path} asks for planted bugs");
     }
 }

@@ -21,7 +21,7 @@ fn main() {
         stub::main();
     }
     let filter: Option<String> = std::env::args().skip(1).find(|a| !a.starts_with('-'));
-    let mut failed = 0;
+    let (mut passed, mut failed) = (0, 0);
     for (name, test) in TESTS {
         if filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
             continue;
@@ -31,8 +31,10 @@ fn main() {
             "test {name} ... {}",
             if result.is_ok() { "ok" } else { "FAILED" }
         );
+        passed += usize::from(result.is_ok());
         failed += usize::from(result.is_err());
     }
+    println!("\ntest result: {passed} passed; {failed} failed");
     std::process::exit(i32::from(failed > 0));
 }
 

@@ -9,7 +9,7 @@
 //!
 //! What it does not know: objects, processes, programs.
 //!
-//! Implements: [Design §6].
+//! Implements: DESIGN 6.
 
 #![warn(missing_docs)]
 

@@ -3,7 +3,7 @@
 //! Nothing is dropped here. A full queue refuses, and then the group member is not asked for more:
 //! its `expect` stands still, the sequencer's history fills, senders wait.
 //!
-//! Implements: [Design §6], back-pressure; [Thesis §3.4.2] Fig. 3.12.
+//! Implements: DESIGN 6, back-pressure; [Thesis §3.4.2] Fig. 3.12.
 
 use std::collections::VecDeque;
 

@@ -15,7 +15,7 @@
 //!
 //! RPC will be one more machine beside the member, on an interface of its own.
 //!
-//! Implements: [Design §6]; [Thesis §3.4], groups on FLIP.
+//! Implements: DESIGN 6; [Thesis §3.4], groups on FLIP.
 
 use flip_net::step;
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@
 //!
 //! Nothing here decides anything about protocols, and there is no second way to run a machine.
 //!
-//! Implements: [Design §6].
+//! Implements: DESIGN 6.
 
 #![allow(clippy::disallowed_methods, reason = "threads and clocks live here")]
 
