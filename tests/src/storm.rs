@@ -1,4 +1,5 @@
-//! Storms over whole programs: a seed draws a sample program, its processors, their bounds and bad weather; what is printed must be
+//! Storms over whole programs: a seed draws a sample program, its processors, their bounds, bad weather and a host that
+//! stands still for a while; what is printed must be
 //! what one processor prints in calm weather.
 
 use std::fmt;
@@ -7,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use flip_net::Link;
 use flip_net::rng::Rng;
-use flip_net::time::Duration;
+use flip_net::time::{Duration, Instant};
 use orca_rts::ProgramRef;
-use sim::{Faults, Plan};
+use sim::{Crash, Faults, MachineId, Plan, State};
 use stack::StackStats;
 
 use crate::cluster::{Bounds, Cluster, Pace, Report, Setup, compile};
@@ -142,6 +143,15 @@ impl<'a> Draw<'a> {
                     duplication: 100,
                     reordering: 100,
                     delay_max: Duration::from_micros(pick(&[500, 3_000, 20_000])),
+                },
+                crashes: match pick(&[0, 0, 1]) {
+                    0 => Vec::new(),
+                    _ => vec![Crash {
+                        at: Instant::from_micros(pick(&[1_000, 3_000, 50_000, 300_000])),
+                        machine: MachineId::new(pick(&[0, 0, 1]) as usize),
+                        down: Some(Duration::from_millis(pick(&[300, 1_500]))),
+                        state: State::Kept,
+                    }],
                 },
                 ..Plan::calm()
             },
