@@ -37,9 +37,16 @@ impl fmt::Debug for Walk {
     }
 }
 
-/// `a::b::<impl a::T>::f::here` and `a::b::T::f::here` become `a::b::T::f`.
+/// `a::b::<impl a::T>::f::here`, `<a::b::T as c::U>::f::here` and `a::b::T::f::here` become `a::b::T::f`.
 fn landmark(marker: &str) -> String {
     let path = marker.strip_suffix("::here").unwrap_or(marker);
+    if let Some((owner, rest)) = path
+        .strip_prefix('<')
+        .and_then(|path| path.split_once(" as "))
+        && let Some((_, after)) = rest.split_once(">::")
+    {
+        return format!("{owner}::{after}");
+    }
     let Some((before, rest)) = path.split_once("<impl ") else {
         return path.to_string();
     };
@@ -103,6 +110,10 @@ mod tests {
         assert_eq!(
             landmark("group::member::send::<impl group::member::Member>::send::here"),
             "group::member::send::Member::send"
+        );
+        assert_eq!(
+            landmark("<flip_net::flip_box::FlipBox as flip_net::Machine>::handle_frame::here"),
+            "flip_net::flip_box::FlipBox::handle_frame"
         );
     }
 }

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use stack::flip_net::walk::Walk;
 
 use crate::builtin::input::Input;
 use crate::builtin::local::{Clock, Local, LocalState};
@@ -67,6 +68,8 @@ pub struct Options {
     pub heap_bytes: u64,
     pub input: StandardInput,
     pub output: MakeSink,
+    /// Who hears which functions a shared-object write passes.
+    pub walk: Walk,
 }
 
 impl Default for Options {
@@ -77,6 +80,7 @@ impl Default for Options {
             heap_bytes: u64::MAX,
             input: StandardInput::Read(Arc::new(read_standard_input)),
             output: Arc::new(|_| Box::new(StandardOutput)),
+            walk: Walk::default(),
         }
     }
 }
@@ -137,6 +141,7 @@ impl Processor {
             stacks: Stacks::new(stacks_base, stacks_bytes, options.stack_bytes),
             data: arena.data(),
             seed,
+            walk: options.walk.clone(),
         });
         // Standard input belongs to processor 0.
         let input = match &options.input {

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use orca_abi::descriptor::{BLOCKED, Process as ProcessType, Site};
 use orca_abi::trap::Trap;
+use stack::flip_net::step;
+use stack::flip_net::walk::Walk;
 
 use crate::builtin::local::Local;
 use crate::heap::Heap;
@@ -109,6 +111,7 @@ pub(crate) struct Kernel {
     reporter: Option<u32>,
     /// Messages of another version or epoch.
     pub(crate) dropped: u64,
+    pub(crate) walk: Walk,
 }
 
 /// What a kernel is made of.
@@ -122,6 +125,7 @@ pub(crate) struct Parts {
     pub(crate) stacks: Stacks,
     pub(crate) data: Place,
     pub(crate) seed: Option<u64>,
+    pub(crate) walk: Walk,
 }
 
 impl Kernel {
@@ -149,6 +153,7 @@ impl Kernel {
             failing: false,
             reporter: None,
             dropped: 0,
+            walk: parts.walk,
         };
         if kernel.ncpus == 1 {
             kernel.begin_initialisation();
@@ -182,6 +187,7 @@ impl Kernel {
 
     /// Takes the next delivery of the total order.
     pub(crate) fn handle_delivery(&mut self, delivery: Delivery) {
+        step!(self.walk);
         if self.outcome().is_some() {
             return;
         }
@@ -318,6 +324,7 @@ impl Kernel {
 
     /// Sends a message through the total order.
     pub(crate) fn broadcast(&mut self, message: &Message<'_>) {
+        step!(self.walk);
         let bytes = message.emit(Header {
             epoch: 0,
             applied: self.applied,
@@ -375,6 +382,7 @@ impl Kernel {
 
     /// The process may go on; it finds no result.
     pub(crate) fn wake(&mut self, id: ProcessId) {
+        step!(self.walk);
         self.set_state(id, State::Ready);
         self.ready.push_back(id);
     }

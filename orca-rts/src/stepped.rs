@@ -2,11 +2,12 @@
 //!
 //! No thread, no clock, no real input: time, deliveries and turns come in by calls, and commands go out by
 //! [`Stepped::poll_command`]. The poll flag is always set, so every poll is a point where another process may get its turn; which one is
-//! drawn from the seed. Files cannot be opened, and input is what the options say.
+//! drawn from the seed. Input is what the options say; the only files are those that [`Stepped::add_file`] gave, and they can only be read.
 //!
 //! The rule, as for every machine: one call, then all commands until there are none, then the next call.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use crate::builtin::local::Clock;
@@ -14,7 +15,7 @@ use crate::driver::{Options, Processor};
 use crate::kernel::{Command, Delivery};
 use crate::process::signal::install_handlers;
 use crate::process::switch::set_float_mode;
-use crate::process::worker::{Done, Job};
+use crate::process::worker::{Done, Job, OpenMode};
 use crate::trap::Outcome;
 use crate::value::describe::ProgramRef;
 
@@ -40,6 +41,7 @@ pub struct Stepped {
     sleepers: BTreeSet<(u64, u32)>,
     /// Since when nothing could happen here, and the last message at that time.
     idle_since: Option<(u64, u64)>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Stepped {
@@ -60,9 +62,15 @@ impl Stepped {
             now_us: 0,
             sleepers: BTreeSet::new(),
             idle_since: None,
+            files: BTreeMap::new(),
         };
         stepped.do_jobs();
         Ok(stepped)
+    }
+
+    /// Lets the program open a file for input.
+    pub fn add_file(&mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) {
+        self.files.insert(path.into(), bytes);
     }
 
     /// Takes the next delivery of the total order.
@@ -195,13 +203,16 @@ impl Stepped {
                         .worker
                         .handle_done(Done::Filled { stream, bytes });
                 }
-                Job::Open { process, mode, .. } => {
-                    let file = None;
-                    self.processor.worker.handle_done(Done::Opened {
-                        process,
-                        mode,
-                        file,
-                    });
+                Job::Open {
+                    process,
+                    path,
+                    mode,
+                } => {
+                    let known = self.files.get(&path);
+                    let bytes = known.filter(|_| mode == OpenMode::Input).cloned();
+                    self.processor
+                        .worker
+                        .handle_done(Done::Handed { process, bytes });
                 }
             }
         }

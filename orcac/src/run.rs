@@ -32,11 +32,17 @@ pub fn load(program: &mir::Program, options: codegen::Options) -> Result<Loaded,
     })
 }
 
+impl Loaded {
+    /// The program, for whoever runs its processors.
+    pub fn program(&self) -> ProgramRef {
+        // SAFETY: the code generator wrote the descriptor; it and the code stay until this process ends.
+        let program = unsafe { ProgramRef::new(self.code.program()) };
+        program.expect("compiler and run-time system are of one version")
+    }
+}
+
 /// Runs to the end, says on standard error what there is to say about it, and gives the exit status.
 pub fn run(loaded: &Loaded, settings: &Settings) -> i32 {
-    // SAFETY: the code generator wrote the descriptor; it and the code stay until this process ends.
-    let program = unsafe { ProgramRef::new(loaded.code.program()) };
-    let program = program.expect("compiler and run-time system are of one version");
     let mut options = Options {
         arguments: settings.arguments.clone(),
         ..Options::default()
@@ -44,5 +50,9 @@ pub fn run(loaded: &Loaded, settings: &Settings) -> i32 {
     if let Some(size) = settings.stack_size {
         options.stack_bytes = size;
     }
-    report(&orca_rts::run(program, settings.processors, &options))
+    report(&orca_rts::run(
+        loaded.program(),
+        settings.processors,
+        &options,
+    ))
 }

@@ -177,8 +177,8 @@ impl Stack {
 
     /// The next delivery. Taking it out makes room for another, which the sequencer may hear of.
     pub fn poll_delivery(&mut self, now: Instant) -> Option<Delivery> {
-        step!(self.walk);
         let delivery = self.queue.pop()?;
+        step!(self.walk);
         if let Some(seq) = delivery.seq() {
             self.member.consumed(now, seq);
         }
@@ -403,7 +403,9 @@ impl Machine for Stack {
     }
 
     fn poll_transmit(&mut self) -> Option<Frame> {
-        self.flip.poll_transmit()
+        let frame = self.flip.poll_transmit()?;
+        step!(self.walk);
+        Some(frame)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -5,6 +5,8 @@
 //!
 //! Implements: [Thesis §4.3.1] write operations; ORCA 9.4, 9.8.
 
+use stack::flip_net::step;
+
 use super::call::{Call, WRITE_STATE, operation};
 use super::guard::{Attempt, GuardQueue};
 use super::{Arguments, Blocked, ObjectId, arguments::OwnedArguments};
@@ -33,6 +35,7 @@ pub(crate) struct DeliveredWrite<'a> {
 impl Kernel {
     /// A write was delivered.
     pub(crate) fn on_write(&mut self, from: u32, write: DeliveredWrite<'_>) {
+        step!(self.walk);
         let Some(shared) = self.objects.get(write.object) else {
             return self.on_bad_message(from, "a write to an object that does not exist");
         };
@@ -95,6 +98,7 @@ impl Kernel {
 
     /// Tries an invocation that has its place in the total order; it may complete, block or trap.
     pub(crate) fn apply_operation(&mut self, id: ObjectId, blocked: Blocked) {
+        step!(self.walk);
         let Some(cell) = self.objects.get(id).map(|shared| shared.cell) else {
             return self.on_bad_message(blocked.invoker, "an object that does not exist");
         };
@@ -156,6 +160,7 @@ impl Kernel {
 
     /// Tries the waiting invocations after a completed write.
     fn after_write(&mut self, id: ObjectId) {
+        step!(self.walk);
         let Some(shared) = self.objects.get_mut(id) else {
             return;
         };

@@ -9,6 +9,8 @@
 use orca_abi::descriptor::{Mode, Operation, Parameter, Process};
 use orca_abi::types::{Kind, Type};
 use orca_abi::value::Dimension;
+use stack::flip_net::step;
+use stack::flip_net::walk::Walk;
 
 use crate::heap::{Heap, OutOfMemory};
 use crate::marshal::{self, DecodeError, Reader};
@@ -194,7 +196,8 @@ pub(crate) fn encode_in(kind: &Type, argument: Place, out: &mut Vec<u8>) {
 }
 
 /// The IN arguments of an operation, from the caller's table.
-pub(crate) fn encode_operation(operation: &Operation, table: Place) -> Vec<u8> {
+pub(crate) fn encode_operation(operation: &Operation, table: Place, walk: &Walk) -> Vec<u8> {
+    step!(walk);
     let mut out = Vec::new();
     for (index, parameter) in entries(&operation.parameters).iter().enumerate() {
         if parameter.mode == Mode::In {

@@ -9,6 +9,7 @@ use orca_abi::control::Request;
 use orca_abi::trap::Trap;
 use orca_abi::types::{Kind, Type};
 use orca_abi::value::UNSHARED;
+use stack::flip_net::step;
 
 use super::call::{Call, WRITE_STATE, may_write, operation};
 use super::guard::Attempt;
@@ -32,6 +33,7 @@ pub(crate) struct Assignment {
 impl Kernel {
     /// `Entry::Invoke`.
     pub(crate) fn on_invoke(&mut self, process: ProcessId, request: &Request) {
+        step!(self.walk);
         let [cell, index, table, site, _] = request.integers;
         let (cell, table) = (crate::entry::place(cell), crate::entry::place(table));
         let (index, site) = (index as u32, site as u32);
@@ -92,6 +94,7 @@ impl Kernel {
         site: u32,
         table: Place,
     ) {
+        step!(self.walk);
         self.set_state(process, State::Invoking);
         if self.ncpus == 1 {
             // Alone, the order of invocations is the total order.
@@ -112,7 +115,8 @@ impl Kernel {
             let failure = self.internal_failure("an operation on an object that is not shared");
             return self.fail(failure);
         };
-        let arguments = arguments::encode_operation(operation(shared.descriptor(), index), table);
+        let operation = operation(shared.descriptor(), index);
+        let arguments = arguments::encode_operation(operation, table, &self.walk);
         let invocation = self.begin_invocation(process, table);
         self.broadcast(&Message::Write {
             object: object.0,

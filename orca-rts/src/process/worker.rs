@@ -16,6 +16,7 @@ use orca_abi::control::Request;
 use orca_abi::symbols::{ENTRIES, Entry};
 use orca_abi::trap::Trap;
 use orca_abi::types::Kind;
+use stack::flip_net::step;
 
 use super::switch::Left;
 use super::{ProcessId, Resume, State};
@@ -68,6 +69,11 @@ pub(crate) enum Done {
         process: u32,
         mode: OpenMode,
         file: Option<File>,
+    },
+    /// A file was opened for input whose bytes are known, or could not be.
+    Handed {
+        process: u32,
+        bytes: Option<Vec<u8>>,
     },
 }
 
@@ -171,6 +177,7 @@ impl Worker {
     }
 
     fn run(&mut self, id: ProcessId) {
+        step!(self.kernel.walk);
         let kernel = &mut self.kernel;
         let machine = kernel.machine;
         let local = kernel.local;
@@ -431,12 +438,21 @@ impl Worker {
                 let opened = file.is_some();
                 match (mode, file) {
                     (_, None) => {}
-                    (OpenMode::Input, Some(file)) => self.inputs.read_file(file),
+                    (OpenMode::Input, Some(file)) => self.inputs.read_from(Some(file)),
                     (_, Some(file)) => {
                         self.kernel
                             .local
                             .with(|state| state.output.redirect(Some(file)));
                     }
+                }
+                self.kernel.wake_with(ProcessId(process), u64::from(opened));
+            }
+            Done::Handed { process, bytes } => {
+                let opened = bytes.is_some();
+                if let Some(bytes) = bytes {
+                    self.inputs.read_from(None);
+                    self.inputs.current.feed(&bytes);
+                    self.inputs.current.feed(&[]);
                 }
                 self.kernel.wake_with(ProcessId(process), u64::from(opened));
             }
@@ -446,15 +462,15 @@ impl Worker {
 }
 
 impl Inputs {
-    /// Input comes from a file from now on.
-    fn read_file(&mut self, file: File) {
+    /// Input comes from a file from now on; without one somebody feeds it.
+    fn read_from(&mut self, file: Option<File>) {
         self.streams += 1;
         let fresh = Input::of_stream(self.streams);
         let old = std::mem::replace(&mut self.current, fresh);
         if old.stream == 0 {
             self.standard = Some(old);
         }
-        self.file = Some(Arc::new(file));
+        self.file = file.map(Arc::new);
     }
 
     /// Input comes from standard input again.
