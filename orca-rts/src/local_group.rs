@@ -3,6 +3,10 @@
 //! Nothing but the network differs from processors that are processes of their own.
 //!
 //! Implements: DESIGN 5; [Thesis §3.2].
+#![allow(
+    clippy::disallowed_types,
+    reason = "seeds of real processors come from the operating system"
+)]
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
