@@ -1,7 +1,7 @@
 //! Running processors for real: threads, clocks, standard input and output.
 //!
 //! [`run_processor`] drives one worker over a transport on the calling thread until the program is over. [`run`] makes a whole program
-//! of it: alone, or as N threads that share an ordered queue.
+//! of it: alone, or as N threads whose stacks meet on a network in memory.
 #![allow(
     clippy::disallowed_methods,
     reason = "the one place that reads clocks and starts threads"
@@ -24,12 +24,13 @@ use crate::doorbell::Bell;
 use crate::entry::panic_text;
 use crate::heap::Arena;
 use crate::kernel::{Command, Kernel, Parts};
+use crate::local_group::local_group;
 use crate::process::signal::SignalStack;
 use crate::process::stack::{STACK_BYTES_DEFAULT, Stacks};
 use crate::process::switch::{Machine, set_float_mode};
 use crate::process::waiting::{Jobs, read_standard_input};
 use crate::process::worker::Worker;
-use crate::transport::{Alone, Transport, ordered};
+use crate::transport::{Alone, Transport};
 use crate::trap::{Outcome, STATUS_INTERNAL, STATUS_LOST};
 use crate::value::describe::ProgramRef;
 
@@ -418,7 +419,13 @@ pub fn run(program: ProgramRef, count: u32, options: &Options) -> Outcome {
     if count <= 1 {
         return run_processor(program, 0, 1, options, &mut Alone::default());
     }
-    run_over(program, options, ordered(count))
+    match local_group(count) {
+        Ok(groups) => run_over(program, options, groups),
+        Err(error) => Outcome {
+            status: STATUS_INTERNAL,
+            message: Some(format!("cannot start {count} processors: {error}")),
+        },
+    }
 }
 
 /// As [`run`], with a processor for each of these transports.

@@ -14,12 +14,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use stack::capability::Port;
-use stack::driver::DriverConfig;
-use stack::flip_net;
 use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
 use stack::flip_net::rng::Rng;
 
@@ -28,15 +25,13 @@ use crate::control_channel::{
     CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Start, Stream, ToProcessor, VERSION,
 };
 use crate::driver::{Options, StandardInput, run_processor};
+use crate::local_group::driver_config;
 use crate::over_group::OverGroup;
 use crate::process::signal::monotonic_nanos;
 use crate::traffic::Counted;
 use crate::trap::{Outcome, STATUS_INTERNAL, STATUS_LOST};
 use crate::value::compare::Hasher;
 use crate::value::describe::ProgramRef;
-
-/// How long a worker may look for frames before it sleeps, when there are cores to spare.
-const SPIN_MAX: Duration = Duration::from_micros(50);
 
 /// The writing end of the channel.
 #[derive(Clone)]
@@ -291,15 +286,7 @@ fn start_group(start: &Start, device: Arc<UdpDevice>) -> Result<OverGroup, Strin
         config.group.queue_bytes_max = bytes;
         config.group.history_bytes_max = bytes;
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let spin = if cores > usize::from(start.count) {
-        SPIN_MAX
-    } else {
-        Duration::ZERO
-    };
-    let driver = DriverConfig {
-        spin_max: flip_net::time::Duration::from_micros(spin.as_micros() as u64),
-    };
+    let driver = driver_config(count);
     // Each processor draws its own addresses from the key of the run.
     let mut seed = Hasher::new();
     seed.bytes(&start.key);

@@ -535,9 +535,20 @@ fn output_and_mycpu_of_an_operation_are_the_invokers() {
         ],
         vec![account()],
     );
-    let (outcome, output) = run(program, 3);
+    // What the invokers wrote, each by itself: an operation's text is ordered with that of its invoker, not with text that another
+    // processor writes after it has applied the same operation.
+    let shown = [(); 3].map(|()| Shown::default());
+    let sinks = shown.clone();
+    let (outcome, _) = run_with(program, 3, |options| {
+        options.output =
+            std::sync::Arc::new(move |number| Box::new(sinks[number as usize].clone()));
+    });
     assert_eq!((outcome.status, outcome.message), (0, None));
-    assert_eq!(output, "2\n21\n210\n");
+    let shown = shown.map(|shown| {
+        let text = shown.0.lock().expect("free").clone();
+        String::from_utf8(text).expect("text")
+    });
+    assert_eq!(shown, ["210\n", "21\n", "2\n"]);
 }
 
 // Many processes.
