@@ -1,7 +1,7 @@
 //! The sample programs in storms: whole processors in virtual time, frames lost, doubled and overtaken, small bounds and sleepy
 //! workers, hosts that stand still; what is printed is what one processor prints. `cargo storm` runs more.
 //!
-//! Implements: [Design §12].
+//! Implements: DESIGN 12.
 
 use std::time::{Duration, Instant};
 

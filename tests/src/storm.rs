@@ -3,6 +3,7 @@
 //! what one processor prints in calm weather.
 
 use std::fmt;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -195,8 +196,10 @@ impl<'a> Draw<'a> {
         }
         let result = catch_unwind(AssertUnwindSafe(|| cluster.run(&replay)));
         if trace {
+            let mut out = std::io::stdout().lock();
             for line in cluster.world.trace().lines() {
-                println!("{line}");
+                // A reader that has gone away is not our problem.
+                let _ = writeln!(out, "{line}");
             }
         }
         let failure = |what: String| format!("{}", cluster.world.failure(what, &replay));

@@ -1,5 +1,6 @@
 //! `cargo storm`: sample programs on simulated processors in bad weather, from a seed on.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -47,6 +48,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
     })
 }
 
+/// To standard output; a reader that has gone away is not our problem.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 fn storm(arguments: &Arguments) -> Result<(), String> {
     let started = Instant::now();
     let samples = samples();
@@ -55,13 +61,13 @@ fn storm(arguments: &Arguments) -> Result<(), String> {
         let draw = Draw::new(seed, &samples);
         let begun = Instant::now();
         let report = draw.run(arguments.trace)?;
-        println!(
+        say(&format!(
             "{draw}: {} in virtual time, {} events, {} ms, trace {:016x}",
             report.took,
             report.events,
             begun.elapsed().as_millis(),
             report.hash
-        );
+        ));
         if arguments.twice && draw.run(false)?.hash != report.hash {
             return Err(format!(
                 "{draw}\nstorm: the second run had another trace\n  replay {}",
@@ -70,24 +76,24 @@ fn storm(arguments: &Arguments) -> Result<(), String> {
         }
         report.stats.iter().for_each(|stats| totals.add(stats));
     }
-    println!(
+    say(&format!(
         "{} seeds from {:#x} in {} s\n{totals}",
         arguments.count,
         arguments.seed,
         started.elapsed().as_secs()
-    );
+    ));
     Ok(())
 }
 
 fn main() -> ExitCode {
     let Some(arguments) = parse(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
-        return ExitCode::from(64);
+        return ExitCode::from(2);
     };
     match storm(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(told) => {
-            println!("{told}");
+            say(&told);
             ExitCode::FAILURE
         }
     }
