@@ -662,6 +662,7 @@ impl Kernel {
     }
 
     /// The place of a fault: that of its instruction, or if that is no compiled code, of the nearest return address.
+    /// A prologue that finds no room for its frame faults in the routine that was called: the line is that routine's head.
     fn locate(&self, fault: Fault) -> Option<Site> {
         if let Some(site) = self.program.place_of(fault.pc) {
             return Some(site);
