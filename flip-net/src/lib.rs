@@ -39,6 +39,17 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
+/// A data-link multicast address that this station wants to hear, or not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The network.
+    pub network: NetworkId,
+    /// The address, as in [`LinkAddress::Multicast`].
+    pub group: u64,
+    /// Hear it, or stop hearing it.
+    pub on: bool,
+}
+
 /// Anything that lives on a set of networks: fed with frames and time, drained of frames.
 ///
 /// The contract, the same for every machine in this house: one mutation (`handle_*` or a call from
@@ -50,6 +61,11 @@ pub trait Machine {
     fn handle_timeout(&mut self, now: Instant);
     /// The next frame to put on a network.
     fn poll_transmit(&mut self) -> Option<Frame>;
+    /// The next data-link multicast address to hear, or to stop hearing. What it says comes before
+    /// the frames that follow.
+    fn poll_listen(&mut self) -> Option<Listen> {
+        None
+    }
     /// When `handle_timeout` wants to be called next.
     fn poll_timeout(&self) -> Option<Instant>;
 }

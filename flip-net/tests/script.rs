@@ -159,6 +159,7 @@ impl World {
             weight: 3,
             multicast: true,
             trusted: true,
+            flow: false,
         };
         let mut words = rest.iter();
         while let Some(word) = words.next() {

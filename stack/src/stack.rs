@@ -27,7 +27,7 @@ use flip_net::join::{JoinConfig, JoinStats, Joiner};
 use flip_net::rng::Rng;
 use flip_net::time::Instant;
 use flip_net::walk::Walk;
-use flip_net::{FlipBox, Frame, Machine, SendOptions};
+use flip_net::{FlipBox, Frame, Listen, Machine, SendOptions};
 use group::{ConfigError, Destination, Endpoint, Member, MemberIndex, Registration, Transmit};
 
 use crate::command::{Answer, Command, Refused};
@@ -406,6 +406,10 @@ impl Machine for Stack {
         let frame = self.flip.poll_transmit()?;
         step!(self.walk);
         Some(frame)
+    }
+
+    fn poll_listen(&mut self) -> Option<Listen> {
+        self.flip.poll_listen()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

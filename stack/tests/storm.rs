@@ -113,6 +113,7 @@ impl World {
             weight: 1,
             multicast: plan.multicast,
             trusted: true,
+            flow: false,
         };
         let sizes = [
             0,

@@ -137,6 +137,7 @@ impl<'a> Draw<'a> {
                 weight: 1,
                 multicast: pick(&[0, 1, 1]) == 1,
                 trusted: true,
+                flow: false,
             },
             plan: Plan {
                 faults: Faults {

@@ -36,6 +36,10 @@ pub trait Device: Send + Sync {
     /// The network in the frame is ignored.
     fn send(&self, frames: &[Frame]);
 
+    /// Hears a data-link multicast address from now on, or no longer. Networks on which a multicast
+    /// reaches every station have nothing to do.
+    fn listen(&self, _group: u64, _on: bool) {}
+
     /// Waits at most `wait` for frames and gives those that are there to `sink`, a bounded number
     /// of them. Says how many. Returns early when woken. One thread at a time.
     fn receive(&self, wait: Duration, sink: &mut Sink<'_>) -> usize;

@@ -9,7 +9,7 @@ use crate::wire::HEADER_LEN;
 /// The properties of one attached network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The largest frame: FLIP header and payload.
+    /// The largest packet: FLIP header and payload, a flow-control header not counted.
     pub mtu: usize,
     /// What it costs to cross it. The host interface costs nothing, so this is at least 1.
     pub weight: u16,
@@ -17,6 +17,9 @@ pub struct Link {
     pub multicast: bool,
     /// Whether packets may cross it that ask for security.
     pub trusted: bool,
+    /// Whether packets carry the flow-control header in front of FLIP's: credits between
+    /// neighbours, and data-link multicast addresses that are agreed on before they are used.
+    pub flow: bool,
 }
 
 impl Link {
@@ -27,6 +30,7 @@ impl Link {
             weight: 3,
             multicast: true,
             trusted: true,
+            flow: true,
         }
     }
 
@@ -37,6 +41,18 @@ impl Link {
             weight: 1,
             multicast: true,
             trusted: true,
+            flow: false,
+        }
+    }
+
+    /// Shared memory between processors of one host, with records of at most `mtu` bytes.
+    pub const fn shm(mtu: usize) -> Link {
+        Link {
+            mtu,
+            weight: 1,
+            multicast: true,
+            trusted: true,
+            flow: false,
         }
     }
 
@@ -44,9 +60,10 @@ impl Link {
     pub const fn udp(mtu: usize, multicast: bool) -> Link {
         Link {
             mtu,
-            weight: 3,
+            weight: 4,
             multicast,
             trusted: true,
+            flow: false,
         }
     }
 

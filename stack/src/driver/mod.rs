@@ -357,6 +357,12 @@ impl<M: Driven> Shared<M> {
 
     /// Moves what the machine wants to send to the outboxes.
     fn drain(&self, machine: &mut M) {
+        while let Some(listen) = machine.poll_listen() {
+            // Rare enough to be done under the lock.
+            if let Some(attached) = self.networks.get(usize::from(listen.network.0)) {
+                attached.device.listen(listen.group, listen.on);
+            }
+        }
         let mut outbox: Option<(NetworkId, MutexGuard<'_, Vec<Frame>>)> = None;
         while let Some(frame) = machine.poll_transmit() {
             let network = frame.network;
