@@ -5,12 +5,15 @@
 //! sense. Integers may come in either byte order (bit 0 of the flags says which) and always leave
 //! in little endian.
 //!
-//! Implements: [Thesis §2.4.1]; facts sheet 0 and 1.2.
+//! Implements: [Thesis §2.4.1]; facts sheet 0, 1.1 and 1.2.
 
+pub mod flow;
 pub mod packet;
 pub mod pretty;
 pub mod repr;
+pub mod variable;
 
+pub use flow::Flow;
 pub use packet::{HEADER_LEN, Packet};
 pub use repr::{Flags, Kind, Repr};
 
@@ -60,6 +63,12 @@ pub enum WireError {
     /// None of the known types.
     #[error("unknown type")]
     UnknownKind,
+    /// The flow-control header, or what belongs to it, is cut short or makes no sense.
+    #[error("bad flow-control header")]
+    FlowHeader,
+    /// None of the known types of the flow-control header.
+    #[error("unknown flow-control type")]
+    UnknownFlow,
     /// The counters of a HEREIS are missing or contradict each other.
     #[error("counters of a HEREIS make no sense")]
     Counters,

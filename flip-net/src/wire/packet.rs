@@ -8,12 +8,12 @@
 //!  4  u16  actual hop count          32  u32  offset of this fragment
 //!  6  u16  maximum hop count         36  u32  total length of the message
 //! ```
-//! If bit 1 of the flags is set, a variable part follows: a 32-bit count and that many bytes of
-//! parameters, a multiple of four. Parameters are hints; they are skipped here and not forwarded.
+//! If bit 1 of the flags is set, a variable part follows, see [`variable`](super::variable).
 //!
 //! Implements: [Thesis §2.4.1] Figs. 2.4 and 2.5; facts sheet 1.2.
 //! Differs: Amoeba 5 neither checks the version nor knows the variable part.
 
+use super::variable::{Parameters, variable_len};
 use super::{Order, WireError};
 use crate::address::FlipAddress;
 
@@ -21,8 +21,6 @@ use crate::address::FlipAddress;
 pub const HEADER_LEN: usize = 40;
 /// The version that is spoken.
 pub const VERSION: u8 = 1;
-/// The most bytes of parameters that are skipped; more is no packet of ours.
-pub const VARIABLE_LEN_MAX: usize = 256;
 
 pub(crate) mod field {
     use std::ops::Range;
@@ -73,7 +71,8 @@ impl<T: AsRef<[u8]>> Packet<T> {
             payload_start: HEADER_LEN,
         };
         if packet.raw_flags() & FLAG_VARIABLE != 0 {
-            packet.payload_start += packet.variable_len()?;
+            let behind = &packet.buffer.as_ref()[HEADER_LEN..];
+            packet.payload_start += variable_len(behind, packet.order())?;
         }
         let bytes = packet.buffer.as_ref();
         if bytes.len() - packet.payload_start < packet.length() as usize {
@@ -85,18 +84,10 @@ impl<T: AsRef<[u8]>> Packet<T> {
         }
     }
 
-    fn variable_len(&self) -> Result<usize, WireError> {
-        let bytes = self.buffer.as_ref();
-        let count = bytes
-            .get(HEADER_LEN..HEADER_LEN + 4)
-            .ok_or(WireError::VariablePart)?;
-        let count = self.order().u32(array(count)) as usize;
-        let fits = count <= VARIABLE_LEN_MAX && HEADER_LEN + 4 + count <= bytes.len();
-        if fits && count.is_multiple_of(4) {
-            Ok(4 + count)
-        } else {
-            Err(WireError::VariablePart)
-        }
+    /// The parameters behind the header.
+    pub fn parameters(&self) -> Parameters<'_> {
+        let part = &self.buffer.as_ref()[HEADER_LEN..self.payload_start];
+        Parameters(part.get(4..).unwrap_or_default())
     }
 
     /// The type, raw, so that nonsense can still be printed.
@@ -226,11 +217,14 @@ mod tests {
             bytes[28] = 2;
             bytes[36] = 2;
             bytes.extend(count.to_le_bytes());
-            bytes.extend(vec![0xaa; following]);
+            // Parameters of four bytes each.
+            bytes.extend([0xaa, 2, 1, 2].iter().cycle().take(following));
             bytes.extend(b"hi");
             bytes
         };
-        assert_eq!(Packet::new_checked(with(8, 8)).unwrap().payload(), b"hi");
+        let packet = Packet::new_checked(with(8, 8)).unwrap();
+        assert_eq!(packet.payload(), b"hi");
+        assert_eq!(packet.parameters().count(), 2);
         for bad in [with(6, 6), with(4096, 4096), with(u32::MAX, 0), with(64, 8)] {
             assert_eq!(
                 Packet::new_checked(bad).unwrap_err(),
