@@ -149,9 +149,9 @@ pub struct FlipBox {
 impl FlipBox {
     /// A box without networks and endpoints.
     pub fn new(config: Config) -> FlipBox {
-        let memory = match config.rules {
-            Rules::Thesis => Some(config.loop_memory),
-            Rules::Amoeba5 => None,
+        let loops = match config.rules {
+            Rules::Thesis => LoopCache::timed(config.loop_memory),
+            Rules::Amoeba5 => LoopCache::slots(),
         };
         FlipBox {
             config,
@@ -159,7 +159,7 @@ impl FlipBox {
             networks: Vec::new(),
             host: Host::default(),
             routes: Routes::new(&config),
-            loops: LoopCache::new(memory),
+            loops,
             locates: Locates::default(),
             fragments: FragmentQueue::new(config.pace),
             kept: KeptMessages::default(),
