@@ -54,6 +54,17 @@ pub struct Config {
     pub queued_bytes_max: usize,
     /// How fast the fragments of long messages leave.
     pub pace: Option<Pace>,
+    /// Fragments of long unicasts that a neighbour may have sent and we not digested, where a link
+    /// has the flow-control header.
+    pub credits_max: u8,
+    /// Digested fragments after which credits are given back without waiting for a ride.
+    pub credits_owed_max: u8,
+    /// How long a sender without credit waits before it asks for some.
+    pub credit_interval: Duration,
+    /// Questions without an answer after which a neighbour is given up.
+    pub credit_requests_max: u32,
+    /// The most data-link multicast addresses that are heard for the sake of others.
+    pub heard_len_max: usize,
     /// How long a message of several fragments is kept, so that missing parts can be sent again.
     pub kept_time: Duration,
     /// The most bytes of such messages; the newest one is always kept.
@@ -83,7 +94,18 @@ impl Config {
             locates_per_second: 100,
             pace: None,
             kept_bytes_max: 0,
+            credits_max: 8,
+            credits_owed_max: 6,
+            credit_interval: Duration::from_millis(2_000),
             ..Config::default()
+        }
+    }
+
+    /// The sizes and the timing of Amoeba 5 with the rules of the thesis.
+    pub fn thesis() -> Config {
+        Config {
+            rules: Rules::Thesis,
+            ..Config::amoeba5()
         }
     }
 }
@@ -107,6 +129,11 @@ impl Default for Config {
                 burst: 1 << 20,
                 per_millisecond: 512 << 10,
             }),
+            credits_max: 64,
+            credits_owed_max: 32,
+            credit_interval: Duration::from_millis(20),
+            credit_requests_max: 4,
+            heard_len_max: 256,
             kept_time: Duration::from_secs(2),
             kept_bytes_max: 64 << 20,
             message_len_max: 256 << 20,

@@ -99,6 +99,9 @@ struct Partial {
     have: BTreeMap<usize, usize>,
     have_len: usize,
     total: usize,
+    /// Of the first piece that came.
+    destination: FlipAddress,
+    multicast: bool,
     tainted: bool,
     begun: u64,
     last: Instant,
@@ -109,7 +112,8 @@ struct Partial {
 /// How many joined messages are remembered.
 const DONE_LEN_MAX: usize = 256;
 
-type Key = (FlipAddress, FlipAddress, u32);
+/// Source and number: what was asked for again comes by another address than the message did.
+type Key = (FlipAddress, u32);
 
 /// Puts fragments together. One for each endpoint.
 #[derive(Debug)]
@@ -149,13 +153,13 @@ impl Joiner {
             self.stats.contradictions += 1;
             return None;
         }
-        let key = (fragment.source, fragment.destination, fragment.message);
+        let key = (fragment.source, fragment.message);
         if !self.partials.contains_key(&key) {
             if self.done.contains(&key) {
                 self.stats.duplicates += 1;
                 return None;
             }
-            if !self.make_room(now, key, total) {
+            if !self.make_room(now, &fragment) {
                 self.stats.no_room += 1;
                 return None;
             }
@@ -181,9 +185,10 @@ impl Joiner {
         self.stats.joined += 1;
         self.done.truncate(DONE_LEN_MAX - 1);
         self.done.push_front(key);
-        let tainted = partial.tainted;
         Some(Message {
-            tainted,
+            destination: partial.destination,
+            multicast: partial.multicast,
+            tainted: partial.tainted,
             ..whole(Fragment {
                 payload: partial.buffer,
                 ..fragment
@@ -213,10 +218,10 @@ impl Joiner {
         partial.ask_step = partial.ask_step.times(2).min(self.config.gap.divided(8));
         partial.ask_at = now + partial.ask_step;
         self.stats.asked += 1;
-        let (source, destination, message) = *key;
+        let (source, message) = *key;
         Some(Missing {
             source,
-            destination,
+            destination: partial.destination,
             message,
             parts: partial.missing(),
         })
@@ -241,13 +246,13 @@ impl Joiner {
         !self.partials.is_empty()
     }
 
-    fn make_room(&mut self, now: Instant, key: Key, total: usize) -> bool {
+    fn make_room(&mut self, now: Instant, first: &Fragment) -> bool {
+        let key = (first.source, first.message);
+        let total = first.total as usize;
         if total > self.config.message_len_max {
             return false;
         }
-        let from = (key.0, FlipAddress::NULL, 0);
-        let to = (key.0, FlipAddress::new([0xff; 8]), u32::MAX);
-        let own = || self.partials.range(from..=to);
+        let own = || self.partials.range((key.0, 0)..=(key.0, u32::MAX));
         if own().count() >= self.config.by_source_max {
             let oldest = own()
                 .min_by_key(|(_, partial)| partial.begun)
@@ -269,6 +274,8 @@ impl Joiner {
             have: BTreeMap::new(),
             have_len: 0,
             total,
+            destination: first.destination,
+            multicast: first.multicast,
             tainted: false,
             begun: self.begun,
             last: now,

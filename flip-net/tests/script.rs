@@ -5,15 +5,19 @@
 //! that they cause. Addresses are single letters and stand for themselves; `-` is null.
 //!
 //! ```text
-//! rules amoeba5                           before any box
-//! cable NAME [WEIGHT] [mtu N] [no-multicast] [untrusted]
+//! rules amoeba5, timing amoeba5           before any box
+//! cable NAME [WEIGHT] [mtu N] [no-multicast] [untrusted] [flow]
 //! box NAME CABLE...                       stations are numbered on each cable
 //! register BOX ADDRESS                    from then on ADDRESS lives there
 //! unicast BOX FROM TO BYTES [security] [relocate] [locate MS]
 //! multicast BOX FROM TO BYTES [at-least N] [skip-own]
 //! broadcast BOX FROM BYTES hops N
 //! inject BOX CABLE STATION KIND SOURCE DESTINATION ID ACT/MAX [BYTES [OFFSET TOTAL]] [FLAG...]
+//! inject BOX CABLE STATION FLOW-TYPE [COUNT | ADDRESS]
+//! unregister BOX ADDRESS
+//! stall BOX, digest BOX N                 nothing is taken out of the box, but N events
 //! control BOX CABLE on|off trusted|untrusted
+//! cut CABLE BOX, plug CABLE BOX           the box hears and reaches nobody there
 //! lose N                                  the next N frames vanish
 //! hold, release                           no frame moves in between
 //! quiet, loud                             whether frames are printed
@@ -21,13 +25,13 @@
 //! routes BOX ADDRESS,  drops BOX,  sent BOX
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use flip_net::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
 use flip_net::time::{Duration, Instant};
-use flip_net::wire::{Flags, Kind, Packet, Repr};
+use flip_net::wire::{Flags, Flow, Kind, Repr, pretty};
 use flip_net::{Config, Event, FlipBox, Frame, Link, Machine, SendOptions};
 
 struct Cable {
@@ -51,6 +55,10 @@ struct World {
     boxes: BTreeMap<String, Boxed>,
     flying: VecDeque<(String, NetworkId, LinkAddress, Vec<u8>)>,
     to_lose: u64,
+    /// Boxes that nobody takes events from, and how many are taken all the same.
+    stalled: BTreeMap<String, u64>,
+    /// Who is not connected.
+    cut: BTreeSet<(String, String)>,
     quiet: bool,
     hold: bool,
     out: String,
@@ -74,6 +82,23 @@ fn letter(address: FlipAddress) -> char {
         .unwrap_or('?')
 }
 
+/// The flow-control frame that these words describe, if it is one.
+fn flow(words: &[&str]) -> Option<Flow> {
+    Some(match *words {
+        ["CREDIT-REQUEST"] => Flow::Request,
+        ["CREDIT", count] => Flow::Credit(number(count)),
+        ["CREDIT-ABSOLUTE", count] => Flow::Absolute(number(count)),
+        ["MULTICAST-REQUEST", address] => {
+            let address = private(initial(address)).one_way();
+            let group = address.link_multicast();
+            Flow::MulticastRequest { group, address }
+        }
+        ["MULTICAST-ACK", address] => Flow::MulticastAck(private(initial(address)).one_way()),
+        ["MULTICAST-NAK", address] => Flow::MulticastNak(private(initial(address)).one_way()),
+        _ => return None,
+    })
+}
+
 fn number<T: std::str::FromStr>(word: &str) -> T {
     word.parse()
         .ok()
@@ -94,6 +119,25 @@ impl World {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["rules", "amoeba5"] => self.config = Config::amoeba5(),
+            ["timing", "amoeba5"] => self.config = Config::thesis(),
+            ["heard-max", count] => self.config.heard_len_max = number(count),
+            ["stall", name] => {
+                self.stalled.insert(name.to_owned(), 0);
+            }
+            ["digest", name, count] => {
+                self.stalled.insert(name.to_owned(), number(count));
+            }
+            ["cut", cable, name] => {
+                self.cut.insert((cable.to_owned(), name.to_owned()));
+            }
+            ["plug", cable, name] => {
+                self.cut.remove(&(cable.to_owned(), name.to_owned()));
+            }
+            ["unregister", name, address] => {
+                let boxed = self.boxes.get_mut(name).expect("a box");
+                let endpoint = boxed.endpoints.remove(&initial(address));
+                boxed.flip.unregister(endpoint.expect("registered here"));
+            }
             ["hold"] => self.hold = true,
             ["release"] => self.hold = false,
             ["quiet"] => self.quiet = true,
@@ -165,6 +209,7 @@ impl World {
         while let Some(word) = words.next() {
             match *word {
                 "mtu" => link.mtu = number(words.next().expect("a size")),
+                "flow" => link.flow = true,
                 "no-multicast" => link.multicast = false,
                 "untrusted" => link.trusted = false,
                 weight => link.weight = number(weight),
@@ -245,6 +290,15 @@ impl World {
     }
 
     fn inject(&mut self, name: &str, cable: &str, station: u64, words: &[&str]) {
+        let boxed = self.boxes.get_mut(name).expect("a box");
+        let network = boxed.cables.iter().position(|known| known == cable);
+        let network = NetworkId(network.expect("a cable of the box") as u8);
+        let from = LinkAddress::Station(station);
+        let has_flow = self.cables[cable].link.flow;
+        if let Some(flow) = flow(words) {
+            let frame = flow.emit();
+            return boxed.flip.handle_frame(self.now, network, from, &frame);
+        }
         let [kind, source, destination, id, hops, rest @ ..] = words else {
             panic!("too few words to inject");
         };
@@ -289,11 +343,7 @@ impl World {
                 .unwrap_or(length)
                 .max(offset + length),
         };
-        let bytes = repr.emit(&vec![0; length as usize]);
-        let boxed = self.boxes.get_mut(name).expect("a box");
-        let network = boxed.cables.iter().position(|known| known == cable);
-        let network = NetworkId(network.expect("a cable of the box") as u8);
-        let from = LinkAddress::Station(station);
+        let bytes = repr.emit_behind(has_flow.then_some(0), &vec![0; length as usize]);
         boxed.flip.handle_frame(self.now, network, from, &bytes);
     }
 
@@ -353,16 +403,8 @@ impl World {
     }
 
     fn drain(&mut self, name: &str) {
-        while let Some(frame) = self
-            .boxes
-            .get_mut(name)
-            .expect("a box")
-            .flip
-            .poll_transmit()
-        {
-            self.transmit(name, frame);
-        }
-        while let Some(event) = self.boxes.get_mut(name).expect("a box").flip.poll_event() {
+        self.drain_frames(name);
+        while let Some(event) = self.next_event(name) {
             let at = self.now;
             match event {
                 Event::Fragment { fragment, .. } => {
@@ -388,6 +430,33 @@ impl World {
                 }
             }
         }
+        // What was taken out may have made room for more.
+        self.drain_frames(name);
+    }
+
+    /// The next thing that the box says, if anybody listens.
+    fn next_event(&mut self, name: &str) -> Option<Event> {
+        if let Some(left) = self.stalled.get_mut(name) {
+            *left = left.checked_sub(1)?;
+        }
+        self.boxes.get_mut(name).expect("a box").flip.poll_event()
+    }
+
+    fn drain_frames(&mut self, name: &str) {
+        loop {
+            let flip = &mut self.boxes.get_mut(name).expect("a box").flip;
+            while let Some(listen) = flip.poll_listen() {
+                let verb = if listen.on { "hears" } else { "stops to hear" };
+                let now = self.now;
+                self.out
+                    .write_fmt(format_args!("{now} {name} {verb} m{:x}\n", listen.group))
+                    .expect("strings take everything");
+            }
+            let Some(frame) = flip.poll_transmit() else {
+                return;
+            };
+            self.transmit(name, frame);
+        }
     }
 
     fn transmit(&mut self, name: &str, frame: Frame) {
@@ -405,15 +474,18 @@ impl World {
                 LinkAddress::Station(number) => number == at as u64,
                 LinkAddress::Broadcast | LinkAddress::Multicast(_) => at != own,
             };
-            if is_for && !lost {
+            let is_cut = |name: &str| self.cut.contains(&(cable_name.clone(), name.to_owned()));
+            if is_for && !lost && !is_cut(name) && !is_cut(station) {
                 let from = LinkAddress::Station(own as u64);
                 self.flying
                     .push_back((station.clone(), *network, from, frame.bytes.clone()));
             }
         }
         if !self.quiet {
-            let packet = Packet::new_checked(&frame.bytes).expect("a box sends packets");
-            let mut line = Repr::parse(&packet).expect("of known types").to_string();
+            let mut line = match cable.link.flow {
+                true => pretty::flow_line(&frame.bytes),
+                false => pretty::line(&frame.bytes),
+            };
             for letter in ('A'..='Z').chain(['-']) {
                 let address = private(letter).one_way().to_string();
                 line = line.replace(&address, &letter.to_string());

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use capability::Header;
-use flip_net::address::{EndpointId, InterfaceId, LinkAddress, NetworkId};
+use flip_net::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
 use flip_net::join::{JoinConfig, JoinStats, Joiner};
 use flip_net::rng::Rng;
 use flip_net::time::Instant;
@@ -86,7 +86,9 @@ pub struct Stack {
     /// The member's interface to the box.
     interface: InterfaceId,
     endpoints: BTreeMap<Endpoint, EndpointId>,
-    names: BTreeMap<EndpointId, Endpoint>,
+    /// Which endpoint has a public address. Messages say what they were sent to; their last
+    /// fragment may have come by another way.
+    names: BTreeMap<FlipAddress, Endpoint>,
     queue: DeliveryQueue,
     header: Header,
     hops_max: u16,
@@ -256,18 +258,23 @@ impl Stack {
             Registration::Register { endpoint, private } => {
                 let id = self.flip.register(self.interface, private);
                 if let Some(old) = self.endpoints.insert(endpoint, id) {
-                    self.names.remove(&old);
-                    self.flip.unregister(old);
+                    self.unregister(old);
                 }
-                self.names.insert(id, endpoint);
+                self.names.insert(private.one_way(), endpoint);
             }
             Registration::Unregister { endpoint } => {
                 if let Some(id) = self.endpoints.remove(&endpoint) {
-                    self.names.remove(&id);
-                    self.flip.unregister(id);
+                    self.unregister(id);
                 }
             }
         }
+    }
+
+    fn unregister(&mut self, id: EndpointId) {
+        if let Some(address) = self.flip.address_of(id) {
+            self.names.remove(&address);
+        }
+        self.flip.unregister(id);
     }
 
     fn take_event(&mut self, event: group::Event) {
@@ -345,13 +352,11 @@ impl Stack {
     fn handle_flip_event(&mut self, now: Instant, event: flip_net::Event) {
         step!(self.walk);
         match event {
-            flip_net::Event::Fragment {
-                endpoint, fragment, ..
-            } => {
-                let Some(&endpoint) = self.names.get(&endpoint) else {
+            flip_net::Event::Fragment { fragment, .. } => {
+                let Some(message) = self.joiner.handle_fragment(now, fragment) else {
                     return;
                 };
-                let Some(message) = self.joiner.handle_fragment(now, fragment) else {
+                let Some(&endpoint) = self.names.get(&message.destination) else {
                     return;
                 };
                 self.stats.received.count(message.payload.len());

@@ -139,7 +139,10 @@ impl Setup {
             files: Vec::new(),
             seed,
             plan: Plan::calm(),
-            link: Link::ethernet(),
+            link: Link {
+                flow: false,
+                ..Link::ethernet()
+            },
             bounds: Bounds::default(),
             pace: Pace::default(),
             steps: None,

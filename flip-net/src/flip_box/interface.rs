@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::locate::{Waiting, Want};
 use super::routes::Found;
 use super::{Event, FlipBox, Fragment, LOCATE_TIME, Undelivered};
-use crate::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
+use crate::address::{EndpointId, FlipAddress, InterfaceId};
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Kind, Repr};
 
@@ -186,9 +186,9 @@ impl FlipBox {
         self.begin_send(now, from, destination, payload, options, want)
     }
 
-    /// Tries to send a message to all endpoints with the address. On networks that have no
-    /// multicast it goes to the known ones, once at least `at_least` are known; those of the
-    /// sender's own interface count unless they are left out.
+    /// Tries to send a message to all endpoints with the address, as far as they are known, once
+    /// at least `at_least` are known; those of the sender's own interface count unless they are
+    /// left out. Where the only network carries a frame to every station, nobody has to be known.
     pub fn multicast(
         &mut self,
         now: Instant,
@@ -285,7 +285,7 @@ impl FlipBox {
         if !known && options.locate_time == Duration::ZERO {
             return Err(SendError::NotFound);
         }
-        if self.fragments.bytes() + payload.len() > self.config.queued_bytes_max {
+        if !self.has_queue_room(payload.len()) {
             return Err(SendError::NoRoom);
         }
         let waiting = Waiting {
@@ -331,8 +331,8 @@ impl FlipBox {
                 } else {
                     totals.count
                 };
-                self.host.count_of(destination).saturating_add(remote) >= at_least
-                    || self.networks.iter().all(|network| network.link.multicast)
+                self.is_blind()
+                    || self.host.count_of(destination).saturating_add(remote) >= at_least
             }
         }
     }
@@ -392,8 +392,7 @@ impl FlipBox {
         }
     }
 
-    /// A multicast from here: one frame to each network that can multicast, one to each known
-    /// station on the others.
+    /// A multicast from here, on every network with somebody who listens.
     fn send_to_all(&mut self, repr: Repr, payload: &Arc<Vec<u8>>) {
         for network in self.network_ids() {
             let link = self.link(network);
@@ -404,32 +403,9 @@ impl FlipBox {
                 actual: link.weight,
                 ..repr
             };
-            for to in self.multicast_targets(network, repr.destination, true) {
+            for to in self.multicast_targets(network, repr.destination) {
                 self.send_cut(network, to, repr, payload);
             }
-        }
-    }
-
-    /// Whom a multicast goes to on one network. If nobody is known there, a network that can
-    /// multicast gets a frame only if `blindly`.
-    pub(super) fn multicast_targets(
-        &self,
-        network: NetworkId,
-        destination: FlipAddress,
-        blindly: bool,
-    ) -> Vec<LinkAddress> {
-        let ways = self.routes.locations(destination).iter();
-        let stations = ways
-            .filter(|way| way.network == network)
-            .map(|way| way.station);
-        if self.link(network).multicast {
-            let known = blindly || stations.count() > 0;
-            known
-                .then(|| LinkAddress::Multicast(destination.link_multicast()))
-                .into_iter()
-                .collect()
-        } else {
-            stations.collect()
         }
     }
 
@@ -453,25 +429,27 @@ impl FlipBox {
         let last = targets.pop_back();
         for (interface, endpoint) in targets {
             let fragment = fragment.clone();
-            self.events.push_back(Event::Fragment {
+            let event = Event::Fragment {
                 interface,
                 endpoint,
                 fragment,
-            });
+            };
+            self.events.push_back((event, None));
         }
         if let Some((interface, endpoint)) = last {
-            self.events.push_back(Event::Fragment {
+            let event = Event::Fragment {
                 interface,
                 endpoint,
                 fragment,
-            });
+            };
+            self.events.push_back((event, self.held.take()));
         }
     }
 
     /// Tells the sender that a message, or a piece of it, came back.
     pub(super) fn give_back(&mut self, waiting: Waiting, offset: u32, reason: Undelivered) {
         self.stats.not_delivered += 1;
-        self.events.push_back(Event::NotDelivered {
+        let event = Event::NotDelivered {
             interface: waiting.interface,
             endpoint: waiting.endpoint,
             destination: waiting.destination,
@@ -479,7 +457,8 @@ impl FlipBox {
             reason,
             offset,
             payload: waiting.payload,
-        });
+        };
+        self.events.push_back((event, None));
     }
 }
 

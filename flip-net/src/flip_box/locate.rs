@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::interface::{SendError, SendOptions};
 use super::{FlipBox, Undelivered};
 use crate::address::{EndpointId, FlipAddress, InterfaceId};
-use crate::config::{Rules, Timing};
+use crate::config::Timing;
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Kind, Repr};
 
@@ -21,6 +21,9 @@ const AMOEBA_INTERVAL: Duration = Duration::from_millis(100);
 const MODERN_INTERVAL: Duration = Duration::from_millis(2);
 /// Where the doubling of the modern interval ends.
 const MODERN_INTERVAL_MAX: Duration = Duration::from_millis(100);
+
+/// As long as so much of a locate's time is left, agreements are waited for.
+const GATHER_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// How often a multicast address in use is asked for in passing.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
@@ -191,8 +194,7 @@ impl FlipBox {
     /// that they are the right ones: some have left, others have come, and an answer may have been
     /// lost. So they are asked for again from time to time, and whoever answers gets the next one.
     pub(super) fn refresh(&mut self, address: FlipAddress, from: FlipAddress, by: InterfaceId) {
-        let all_multicast = self.networks.iter().all(|network| network.link.multicast);
-        if all_multicast || self.config.rules == Rules::Amoeba5 {
+        if self.is_blind() || self.config.timing == Timing::Amoeba5 {
             return;
         }
         let refreshed = &mut self.locates.refreshed;
@@ -231,7 +233,7 @@ impl FlipBox {
             .filter(|(_, locate)| locate.next <= self.now)
             .map(|(address, _)| *address);
         for address in due.collect::<Vec<_>>() {
-            self.satisfy(address);
+            self.satisfy_waiting(address, true);
             let now = self.now;
             let given_up = self.locates.take(address, |waiting| {
                 now.since(waiting.begun) > waiting.options.locate_time
@@ -259,23 +261,45 @@ impl FlipBox {
 
     /// Something new is known about `address`: send what waited for it.
     pub(super) fn satisfy(&mut self, address: FlipAddress) {
+        self.satisfy_waiting(address, false);
+    }
+
+    fn satisfy_waiting(&mut self, address: FlipAddress, at_deadline: bool) {
         if !self.locates.is_locating(address) {
             return;
         }
         let one = [false, true].map(|security| self.is_satisfied(address, Want::One, security));
         let totals = self.routes.totals(address, None);
         let local = self.host.count_of(address);
-        let everywhere = self.networks.iter().all(|network| network.link.multicast);
+        let blind = self.is_blind();
+        // The timing of Amoeba 5 lets answers to a question about many gather until its deadline,
+        // and waits for data-link multicast addresses to be agreed on.
+        let gathers =
+            self.config.timing == Timing::Amoeba5 && !(at_deadline && self.has_gathered(address));
         let many = [totals.count, totals.trusted].map(|count| count.saturating_add(local));
         let ready = self.locates.take(address, |waiting| {
             let security = usize::from(waiting.options.security);
             match waiting.want {
                 Want::One => one[security],
-                Want::Many(at_least) => everywhere || many[security] >= at_least,
+                Want::Many(at_least) => blind || (!gathers && many[security] >= at_least),
             }
         });
         for waiting in ready {
             self.finish_send(waiting);
         }
+    }
+
+    /// Whether nothing is gained by waiting longer for those who listen to `address`: all have
+    /// agreed or refused, or hardly any time is left.
+    fn has_gathered(&mut self, address: FlipAddress) -> bool {
+        let waiting = self.locates.sought.get(&address);
+        let waiting = waiting.into_iter().flat_map(|locate| &locate.waiting);
+        let mut for_many = waiting.filter(|waiting| waiting.want != Want::One);
+        let now = self.now;
+        let in_time = for_many.any(|waiting| {
+            let time = waiting.options.locate_time;
+            now.since(waiting.begun) + GATHER_TIME_MIN <= time
+        });
+        !(in_time && self.awaits_listeners(address))
     }
 }

@@ -15,18 +15,23 @@
 //! | `next_sweep` | routes grow older |
 //! | `locates.next_timeout` | ask again, farther away, or give up |
 //! | `fragments.next_release` | the pace lets more fragments go |
+//! | `credits.next_timeout` | a neighbour is asked for credit, or given up |
 //! | `kept.next_expiry` | a long message cannot be asked for again any more |
 //!
 //! The drain rule of [`Machine`] holds: one mutation, then every `poll_*` until it says `None`.
 //!
 //! Implements: [Thesis §2.3], [Thesis §2.4], Appendix A; facts sheet 1.
-//! Differs: credits between neighbours are not there; the fragments of long messages are paced
-//! instead. A link says whether it can multicast, so nothing is negotiated.
+//! Differs: fragments of long messages that no credits hold back are paced.
 
+mod again;
+mod credit;
 mod fragment;
 mod interface;
 mod locate;
 mod loops;
+mod multicast;
+mod pace;
+mod queue;
 mod routes;
 mod stats;
 mod switch;
@@ -34,7 +39,10 @@ mod switch;
 use crate::step;
 use std::collections::VecDeque;
 
+pub use again::PARTS_MAX;
+pub use credit::ACCOUNTS_LEN_MAX;
 pub use interface::{SendError, SendOptions};
+pub use loops::LOOPS_LEN_MAX;
 pub use routes::Location;
 pub use stats::{Drop, Kinds, NetworkStats, Stats};
 
@@ -43,13 +51,16 @@ use crate::config::{Config, Rules};
 use crate::link::Link;
 use crate::time::{Duration, Instant};
 use crate::walk::Walk;
-use crate::wire::{Packet, Repr};
-use crate::{Frame, Machine};
-pub use fragment::PARTS_MAX;
-use fragment::{FragmentQueue, KeptMessages};
+use crate::wire::flow::FLOW_HEADER_LEN;
+use crate::wire::{Flow, Packet, Repr};
+use crate::{Frame, Listen, Machine};
+use again::KeptMessages;
+use credit::{Credits, Neighbour};
 use interface::Host;
 use locate::Locates;
 use loops::LoopCache;
+use multicast::Multicasts;
+use queue::FragmentQueue;
 use routes::Routes;
 
 /// A piece of a message for a local endpoint.
@@ -138,10 +149,15 @@ pub struct FlipBox {
     loops: LoopCache,
     locates: Locates,
     fragments: FragmentQueue,
+    credits: Credits,
+    multicasts: Multicasts,
+    /// Who gets a credit back once the packet that is being switched is digested.
+    held: Option<Neighbour>,
     kept: KeptMessages,
     next_sweep: Instant,
     transmits: VecDeque<Frame>,
-    events: VecDeque<Event>,
+    /// What to tell, and who gets a credit back when it is told.
+    events: VecDeque<(Event, Option<Neighbour>)>,
     stats: Stats,
     walk: Walk,
 }
@@ -162,6 +178,9 @@ impl FlipBox {
             loops,
             locates: Locates::default(),
             fragments: FragmentQueue::new(config.pace),
+            credits: Credits::new(&config),
+            multicasts: Multicasts::default(),
+            held: None,
             kept: KeptMessages::default(),
             next_sweep: Instant::ZERO + config.sweep_interval,
             transmits: VecDeque::new(),
@@ -222,6 +241,11 @@ impl FlipBox {
         self.routes.locations(address)
     }
 
+    /// The routing table.
+    pub fn routes(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
+        self.routes.iter()
+    }
+
     /// How many addresses the routing table has.
     pub fn routes_len(&self) -> usize {
         self.routes.len()
@@ -239,13 +263,18 @@ impl FlipBox {
 
     /// The next thing to tell the layer above.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let (event, held_for) = self.events.pop_front()?;
+        if let Some(neighbour) = held_for {
+            self.release(neighbour);
+        }
+        Some(event)
     }
 
     /// Time goes on; it never goes back.
     fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.fragments.refill(self.now);
+        let waiting = !self.fragments.is_empty();
+        self.fragments.pacer.refill(self.now, waiting);
     }
 
     fn link(&self, network: NetworkId) -> &Link {
@@ -274,9 +303,16 @@ impl FlipBox {
             }
             repr.flags.tainted = true;
         }
-        let bytes = repr.emit(payload);
+        let link = *self.link(network);
+        // Only what has credits itself gives other ones a ride.
+        let owed = match self.is_credited(network, &repr) {
+            true => self.credits.take_owed((network, to)),
+            false => 0,
+        };
+        let bytes = repr.emit_behind(link.flow.then_some(owed), payload);
+        let header_len = if link.flow { FLOW_HEADER_LEN } else { 0 };
         assert!(
-            bytes.len() <= self.link(network).mtu,
+            bytes.len() <= link.mtu + header_len,
             "a packet fits into a frame"
         );
         let stats = &mut self.stats.networks[usize::from(network.0)];
@@ -285,10 +321,81 @@ impl FlipBox {
         self.transmits.push_back(Frame { network, to, bytes });
     }
 
+    /// Puts a frame of flow control on a network.
+    fn put_flow(&mut self, (network, to): Neighbour, flow: Flow) {
+        if !self.is_on(network) {
+            return self.stats.drop(Drop::NetworkOff);
+        }
+        let bytes = flow.emit();
+        let stats = &mut self.stats.networks[usize::from(network.0)];
+        stats.flow_sent[usize::from(flow.number())] += 1;
+        stats.bytes_sent += bytes.len() as u64;
+        self.transmits.push_back(Frame { network, to, bytes });
+    }
+
+    /// What a neighbour says with the flow-control header.
+    fn on_flow(&mut self, from: Neighbour, flow: Flow) {
+        let now = self.now;
+        match flow {
+            Flow::Data { credits: 0 } => {}
+            Flow::Data { credits } | Flow::Credit(credits) => {
+                self.credits.on_credit(now, from, credits);
+            }
+            Flow::Request => {
+                let count = self.credits.on_request(now, from);
+                self.put_flow(from, Flow::Absolute(count));
+            }
+            Flow::Absolute(count) => self.credits.on_absolute(now, from, count),
+            Flow::MulticastRequest { group, address } => {
+                self.on_multicast_request(from, group, address);
+            }
+            Flow::MulticastAck(address) => self.on_multicast_answer(from, address, true),
+            Flow::MulticastNak(address) => self.on_multicast_answer(from, address, false),
+        }
+    }
+
+    /// Takes the flow-control header off, where there is one, and does what it says.
+    fn take_flow<'a>(&mut self, from: Neighbour, frame: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.link(from.0).flow {
+            return Some(frame);
+        }
+        match Flow::parse(frame) {
+            Ok((flow, packet)) => {
+                let is_data = matches!(flow, Flow::Data { .. });
+                if !is_data {
+                    let stats = &mut self.stats.networks[usize::from(from.0.0)];
+                    stats.flow_received[usize::from(flow.number())] += 1;
+                    stats.bytes_received += frame.len() as u64;
+                }
+                self.on_flow(from, flow);
+                is_data.then_some(packet)
+            }
+            Err(error) => {
+                self.stats.drop(Drop::Malformed(error));
+                None
+            }
+        }
+    }
+
+    /// Switches one packet; whoever sent a fragment that counts gets its credit back when that is
+    /// digested: at once, unless it waits for somebody above or for its turn on another network.
+    fn take_packet(&mut self, (network, from): Neighbour, repr: Repr, payload: &[u8]) {
+        if self.is_credited(network, &repr) {
+            self.credits.arrived(self.now, (network, from));
+            self.held = Some((network, from));
+        }
+        self.switch(network, from, repr, payload);
+        if let Some(neighbour) = self.held.take() {
+            self.release(neighbour);
+        }
+    }
+
     fn sweep(&mut self) {
         while self.next_sweep <= self.now {
             self.next_sweep += self.config.sweep_interval;
-            self.routes.sweep(&self.config);
+            self.routes.sweep(self.now, &self.config);
+            self.credits.sweep(self.now);
+            self.sweep_multicasts();
         }
     }
 }
@@ -303,6 +410,9 @@ impl Machine for FlipBox {
         let LinkAddress::Station(_) = from else {
             return self.stats.drop(Drop::NoStation);
         };
+        let Some(frame) = self.take_flow((network, from), frame) else {
+            return;
+        };
         let packet = match Packet::new_checked(frame) {
             Ok(packet) => packet,
             Err(error) => return self.stats.drop(Drop::Malformed(error)),
@@ -312,7 +422,7 @@ impl Machine for FlipBox {
                 let stats = &mut self.stats.networks[usize::from(network.0)];
                 stats.received.count(repr.kind);
                 stats.bytes_received += frame.len() as u64;
-                self.switch(network, from, repr, packet.payload());
+                self.take_packet((network, from), repr, packet.payload());
             }
             Err(error) => self.stats.drop(Drop::Malformed(error)),
         }
@@ -322,6 +432,7 @@ impl Machine for FlipBox {
         self.tick(now);
         self.sweep();
         self.locate_again();
+        self.credits_again();
         self.kept.expire(self.now);
     }
 
@@ -332,12 +443,17 @@ impl Machine for FlipBox {
         self.transmits.pop_front()
     }
 
+    fn poll_listen(&mut self) -> Option<Listen> {
+        self.multicasts.changes.pop_front()
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         let sweep = (!self.routes.is_empty()).then_some(self.next_sweep.max(self.now));
         let timeouts = [
             sweep,
             self.locates.next_timeout(),
             self.fragments.next_release(),
+            self.credits.next_timeout(),
             self.kept.next_expiry(),
         ];
         timeouts.into_iter().flatten().min()

@@ -1,6 +1,10 @@
 //! The routing table: a cache of hints where addresses are. Local addresses are not in here but
 //! with the host interface, so nothing in this file can forget them.
 //!
+//! A LOCATE on its way makes a box forget the ways to its destination. For unicasts that is at
+//! once; multicasts still use them for a moment, so that a question about a group does not cut off
+//! its listeners until they have answered.
+//!
 //! Implements: [Thesis §2.4.2], routing table; facts sheet 1.6.
 //! Differs: under the rules of the thesis a route is forgotten at a fixed age; those of Amoeba 5
 //! purge only when three quarters of the table are used.
@@ -9,6 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::address::{FlipAddress, LinkAddress, NetworkId};
 use crate::config::{Config, Rules};
+use crate::time::{Duration, Instant};
 
 /// One station through which an address can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,9 @@ pub struct Location {
     /// Sweeps since the last packet from the address.
     pub idle: u32,
 }
+
+/// How long multicasts use a way that a LOCATE made us forget.
+const DOUBTED_FOR: Duration = Duration::from_millis(500);
 
 /// What `best` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +60,16 @@ struct Entry {
 }
 
 #[derive(Debug)]
+struct Doubted {
+    ways: Vec<Location>,
+    until: Instant,
+}
+
+#[derive(Debug)]
 pub(crate) struct Routes {
     table: BTreeMap<FlipAddress, Entry>,
+    /// Ways that a LOCATE made us forget, and until when multicasts use them.
+    doubted: BTreeMap<FlipAddress, Doubted>,
     len_max: usize,
     locations_len_max: usize,
     uses: u64,
@@ -64,6 +80,7 @@ impl Routes {
     pub(crate) fn new(config: &Config) -> Routes {
         Routes {
             table: BTreeMap::new(),
+            doubted: BTreeMap::new(),
             len_max: config.routes_len_max,
             locations_len_max: config.locations_len_max,
             uses: 0,
@@ -174,13 +191,46 @@ impl Routes {
             })
     }
 
+    /// All addresses and the ways to them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
+        let entries = self.table.iter();
+        entries.map(|(address, entry)| (*address, &entry.locations[..]))
+    }
+
     pub(crate) fn forget(&mut self, address: FlipAddress) {
         self.table.remove(&address);
     }
 
-    /// Forgets all ways to `address` but those over `network`.
-    pub(crate) fn forget_except(&mut self, address: FlipAddress, network: NetworkId) {
+    /// Forgets all ways to `address` but those over `network`, because of a LOCATE.
+    pub(crate) fn forget_except(&mut self, now: Instant, address: FlipAddress, network: NetworkId) {
+        let ways = self.locations(address).iter();
+        let ways: Vec<Location> = ways.filter(|way| way.network != network).copied().collect();
         self.retain(address, |way| way.network == network);
+        if !ways.is_empty() && self.doubted.len() < self.len_max {
+            let until = now + DOUBTED_FOR;
+            self.doubted.insert(address, Doubted { ways, until });
+        }
+    }
+
+    /// The stations on one network that listen to `address`, as far as is known, those that were
+    /// forgotten a moment ago included.
+    pub(crate) fn listeners(
+        &self,
+        now: Instant,
+        address: FlipAddress,
+        network: NetworkId,
+    ) -> Vec<LinkAddress> {
+        let known = self.locations(address).iter();
+        let doubted = self.doubted.get(&address);
+        let doubted = doubted.filter(|doubted| doubted.until > now);
+        let doubted = doubted.map_or(&[][..], |doubted| &doubted.ways[..]);
+        let mut stations = Vec::new();
+        for way in known.chain(doubted) {
+            if way.network == network && !stations.contains(&way.station) {
+                stations.push(way.station);
+            }
+        }
+        stations
     }
 
     /// Forgets the way to `address` through one station.
@@ -205,7 +255,8 @@ impl Routes {
     }
 
     /// Everything grows older by one.
-    pub(crate) fn sweep(&mut self, config: &Config) {
+    pub(crate) fn sweep(&mut self, now: Instant, config: &Config) {
+        self.doubted.retain(|_, doubted| doubted.until > now);
         let locations = || self.table.values().flat_map(|entry| &entry.locations);
         let age_max = match config.rules {
             Rules::Thesis => config.route_age_max,
@@ -226,6 +277,7 @@ impl Routes {
 
     pub(crate) fn clear(&mut self) {
         self.table.clear();
+        self.doubted.clear();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -305,10 +357,10 @@ mod tests {
         };
         let mut routes = Routes::new(&thesis);
         routes.learn(address(1), way(0, 1, 1));
-        routes.sweep(&thesis);
-        routes.sweep(&thesis);
+        routes.sweep(Instant::ZERO, &thesis);
+        routes.sweep(Instant::ZERO, &thesis);
         assert_eq!(routes.len(), 1);
-        routes.sweep(&thesis);
+        routes.sweep(Instant::ZERO, &thesis);
         assert!(routes.is_empty());
 
         let amoeba = Config {
@@ -319,12 +371,12 @@ mod tests {
         routes.learn(address(1), way(0, 1, 1));
         routes.learn(address(2), way(0, 1, 1));
         for _ in 0..1_000 {
-            routes.sweep(&amoeba);
+            routes.sweep(Instant::ZERO, &amoeba);
         }
         assert_eq!(routes.len(), 2);
         routes.learn(address(3), way(0, 1, 1));
         routes.learn(address(4), way(0, 1, 1));
-        routes.sweep(&amoeba);
+        routes.sweep(Instant::ZERO, &amoeba);
         assert_eq!(
             routes.table.keys().copied().collect::<Vec<_>>(),
             [address(3), address(4)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Kind, WireError};
+use crate::wire::{Flow, Kind, WireError};
 
 /// Why a packet was thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -55,6 +55,12 @@ pub enum Drop {
     /// A list of missing parts that makes no sense.
     #[error("bad list of missing parts")]
     BadParts,
+    /// Messages for a neighbour that gives no credit and does not answer.
+    #[error("neighbour gives no credit")]
+    NoCredit,
+    /// A request to hear a data-link multicast address that does not belong to the FLIP address.
+    #[error("multicast address of somebody else")]
+    ForeignGroup,
     /// A fragment without bytes of a message that has some.
     #[error("empty fragment")]
     EmptyFragment,
@@ -87,6 +93,10 @@ pub struct NetworkStats {
     pub sent: Kinds,
     /// Packets received, by type.
     pub received: Kinds,
+    /// Frames of flow control sent, by [`Flow::number`]; DATA is not counted here.
+    pub flow_sent: [u64; Flow::TYPES],
+    /// Frames of flow control received.
+    pub flow_received: [u64; Flow::TYPES],
     /// Bytes sent, headers included.
     pub bytes_sent: u64,
     /// Bytes received, headers included.
@@ -122,6 +132,10 @@ pub struct Stats {
 
 impl Stats {
     pub(crate) fn drop(&mut self, reason: Drop) {
-        *self.dropped.entry(reason).or_default() += 1;
+        self.drop_many(reason, 1);
+    }
+
+    pub(crate) fn drop_many(&mut self, reason: Drop, count: u64) {
+        *self.dropped.entry(reason).or_default() += count;
     }
 }

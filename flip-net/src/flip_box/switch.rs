@@ -17,10 +17,10 @@ use crate::wire::{Kind, Repr};
 
 /// Where a packet came from.
 #[derive(Clone, Copy)]
-struct Arrival {
-    network: NetworkId,
-    station: LinkAddress,
-    weight: u16,
+pub(super) struct Arrival {
+    pub(super) network: NetworkId,
+    pub(super) station: LinkAddress,
+    pub(super) weight: u16,
 }
 
 impl FlipBox {
@@ -78,7 +78,8 @@ impl FlipBox {
         let asks_all = repr.actual < repr.maximum;
         let local = self.host.count_of(repr.destination);
         if asks_all {
-            self.routes.forget_except(repr.destination, arrival.network);
+            self.routes
+                .forget_except(self.now, repr.destination, arrival.network);
         }
         let way = self.routes.best(
             repr.destination,
@@ -229,30 +230,25 @@ impl FlipBox {
             }
             return;
         }
-        let is_local = self.host.is_local(repr.destination);
-        let elsewhere = self
-            .routes
-            .totals(repr.destination, Some(arrival.network))
-            .count
-            > 0;
-        if elsewhere {
-            // Only a box that sends multicasts on can be part of a loop.
-            if self
+        // With one network there is nothing to go round; with several a copy can come by each.
+        if self.networks.len() > 1
+            && self
                 .loops
                 .seen(self.now, repr.source, repr.message, repr.offset)
-            {
-                return self.stats.drop(Drop::Loop);
-            }
-            self.multicast_on(arrival, &repr, payload);
+        {
+            return self.stats.drop(Drop::Loop);
         }
-        if is_local {
+        let goes_on = self.multicast_on(arrival, &repr, payload);
+        if self.host.is_local(repr.destination) {
             self.deliver_piece(&repr, payload);
-        } else if !elsewhere {
+        } else if !goes_on {
             self.stats.drop(Drop::UnknownDestination);
         }
     }
 
-    fn multicast_on(&mut self, arrival: Arrival, repr: &Repr, payload: &[u8]) {
+    /// Sends a multicast on to wherever somebody listens; whether anybody does.
+    fn multicast_on(&mut self, arrival: Arrival, repr: &Repr, payload: &[u8]) -> bool {
+        let mut goes_on = false;
         let budget = repr.maximum - repr.actual;
         for network in self.network_ids() {
             let link = *self.link(network);
@@ -264,10 +260,12 @@ impl FlipBox {
                 actual: repr.actual + link.weight,
                 ..*repr
             };
-            for to in self.multicast_targets(network, repr.destination, false) {
+            for to in self.multicast_targets(network, repr.destination) {
                 self.forward(network, to, onward, payload);
+                goes_on = true;
             }
         }
+        goes_on
     }
 
     fn on_not_here(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
@@ -321,21 +319,6 @@ impl FlipBox {
         }
     }
 
-    fn on_again(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
-        if repr.source.is_null() || repr.destination.is_null() {
-            return self.stats.drop(Drop::NullAddress);
-        }
-        self.learn(arrival, &repr);
-        if self.host.is_local(repr.destination) {
-            let (network, station) = (arrival.network, arrival.station);
-            return self.send_again(network, station, repr.destination, repr.message, payload);
-        }
-        match self.route_on(arrival, &repr) {
-            Found::Way(way) => self.put_on(way, repr, payload),
-            _ => self.stats.drop(Drop::NoWayBack),
-        }
-    }
-
     /// A bounced packet goes on towards its source, or has come home.
     fn bounce_on(&mut self, arrival: Arrival, repr: Repr, payload: &[u8], reason: Undelivered) {
         if let Some(&endpoint) = self.host.endpoints_of(repr.source).first() {
@@ -368,7 +351,7 @@ impl FlipBox {
     }
 
     /// Remembers how the source of a packet can be reached.
-    fn learn(&mut self, arrival: Arrival, repr: &Repr) {
+    pub(super) fn learn(&mut self, arrival: Arrival, repr: &Repr) {
         if repr.source.is_null() || self.host.is_local(repr.source) {
             return;
         }
@@ -386,7 +369,7 @@ impl FlipBox {
     }
 
     /// The way on to the destination, within what is left of the budget.
-    fn route_on(&mut self, arrival: Arrival, repr: &Repr) -> Found {
+    pub(super) fn route_on(&mut self, arrival: Arrival, repr: &Repr) -> Found {
         let budget = repr.maximum - repr.actual;
         let security = repr.flags.security;
         self.routes
@@ -412,7 +395,7 @@ impl FlipBox {
     }
 
     /// Towards the destination: the hop count grows.
-    fn put_on(&mut self, way: Location, repr: Repr, payload: &[u8]) {
+    pub(super) fn put_on(&mut self, way: Location, repr: Repr, payload: &[u8]) {
         let actual = repr.actual.saturating_add(self.link(way.network).weight);
         self.forward(way.network, way.station, Repr { actual, ..repr }, payload);
     }

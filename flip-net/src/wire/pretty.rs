@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Kind, Packet, Repr};
+use super::{Flow, Kind, Packet, Repr};
 
 impl fmt::Display for Repr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +34,29 @@ impl fmt::Display for Repr {
             .iter()
             .filter(|(set, _)| *set)
             .try_for_each(|(_, name)| f.write_str(name))
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Flow::name_of(usize::from(self.number())))?;
+        match self {
+            Flow::Request | Flow::Data { credits: 0 } => Ok(()),
+            Flow::Data { credits } => write!(f, " credits {credits}"),
+            Flow::Credit(credits) | Flow::Absolute(credits) => write!(f, " {credits}"),
+            Flow::MulticastRequest { group, address } => write!(f, " m{group:x} for {address}"),
+            Flow::MulticastAck(address) | Flow::MulticastNak(address) => write!(f, " {address}"),
+        }
+    }
+}
+
+/// One line for a frame on a network with the flow-control header.
+pub fn flow_line(frame: &[u8]) -> String {
+    match Flow::parse(frame) {
+        Ok((Flow::Data { credits: 0 }, packet)) => line(packet),
+        Ok((flow @ Flow::Data { .. }, packet)) => format!("{} ({flow})", line(packet)),
+        Ok((flow, _)) => flow.to_string(),
+        Err(error) => format!("{} B, no frame: {error}", frame.len()),
     }
 }
 

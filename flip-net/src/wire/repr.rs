@@ -3,6 +3,7 @@
 //! Implements: [Thesis §2.4.1], Fig. 2.6; facts sheet 1.2.
 //! Differs: AGAIN, type 7, is ours; boxes that do not know it drop it, and nothing depends on it.
 
+use super::flow::{FLOW_HEADER_LEN, Flow};
 use super::packet::{
     FLAG_SECURITY, FLAG_UNREACHABLE, FLAG_UNSAFE, HEADER_LEN, Packet, VERSION, field,
 };
@@ -133,6 +134,14 @@ impl Repr {
     /// # Panics
     /// If the payload does not lie inside of the message.
     pub fn emit(&self, payload: &[u8]) -> Vec<u8> {
+        self.emit_behind(None, payload)
+    }
+
+    /// The same, behind a flow-control header if it says how many credits ride along.
+    ///
+    /// # Panics
+    /// If the payload does not lie inside of the message.
+    pub fn emit_behind(&self, credits: Option<u8>, payload: &[u8]) -> Vec<u8> {
         let counters;
         let (payload, total) = match self.kind {
             Kind::HereIs { count, trusted } => {
@@ -147,8 +156,13 @@ impl Repr {
             self.offset as usize + payload.len() <= total as usize,
             "a fragment lies inside of its message"
         );
-        let mut bytes = Vec::with_capacity(HEADER_LEN + payload.len());
-        bytes.resize(HEADER_LEN, 0);
+        let mut frame = Vec::with_capacity(FLOW_HEADER_LEN + HEADER_LEN + payload.len());
+        if let Some(credits) = credits {
+            frame.extend([Flow::Data { credits }.number(), credits]);
+        }
+        let header_start = frame.len();
+        frame.resize(header_start + HEADER_LEN, 0);
+        let bytes = &mut frame[header_start..];
         bytes[field::VERSION] = VERSION;
         bytes[field::KIND] = self.kind.number();
         bytes[field::FLAGS] = self.flag_bits();
@@ -160,8 +174,8 @@ impl Repr {
         bytes[field::LENGTH].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         bytes[field::OFFSET].copy_from_slice(&self.offset.to_le_bytes());
         bytes[field::TOTAL].copy_from_slice(&total.to_le_bytes());
-        bytes.extend_from_slice(payload);
-        bytes
+        frame.extend_from_slice(payload);
+        frame
     }
 
     fn flag_bits(&self) -> u8 {
