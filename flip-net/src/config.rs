@@ -31,6 +31,9 @@ pub struct Config {
     pub rules: Rules,
     /// Which clocks it runs by.
     pub timing: Timing,
+    /// Whether the one attached network, if its frames reach every station, reaches everybody who
+    /// can listen, since no box forwards from there. Then a multicast needs no listeners known.
+    pub flat: bool,
     /// The largest weight a packet may gather.
     pub hops_max: u16,
     /// The most addresses in the routing table, local ones not counted.
@@ -115,6 +118,7 @@ impl Default for Config {
         Config {
             rules: Rules::Thesis,
             timing: Timing::Modern,
+            flat: false,
             hops_max: 25,
             routes_len_max: 4_096,
             locations_len_max: 1_024,

@@ -1,5 +1,6 @@
 //! Runs the scripts under `tests/data`: boxes on cables, one frame after the other, virtual time.
-//! `UPDATE_EXPECT=1` writes the expectations anew.
+//! `UPDATE_EXPECT=1` writes the expectations anew. Each script runs twice, with packets in either
+//! byte order, and gives the same trace.
 //!
 //! A script is a sentence in comments, then blocks of commands, a line of dashes, and the trace
 //! that they cause. Addresses are single letters and stand for themselves; `-` is null.
@@ -14,6 +15,7 @@
 //! broadcast BOX FROM BYTES hops N
 //! inject BOX CABLE STATION KIND SOURCE DESTINATION ID ACT/MAX [BYTES [OFFSET TOTAL]] [FLAG...]
 //! inject BOX CABLE STATION FLOW-TYPE [COUNT | ADDRESS]
+//! raw BOX CABLE STATION HEX|ADDRESS...
 //! unregister BOX ADDRESS
 //! stall BOX, digest BOX N                 nothing is taken out of the box, but N events
 //! control BOX CABLE on|off trusted|untrusted
@@ -31,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 use flip_net::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
 use flip_net::time::{Duration, Instant};
-use flip_net::wire::{Flags, Flow, Kind, Repr, pretty};
+use flip_net::wire::{Flags, Flow, Kind, Order, Repr, pretty};
 use flip_net::{Config, Event, FlipBox, Frame, Link, Machine, SendOptions};
 
 struct Cable {
@@ -47,8 +49,9 @@ struct Boxed {
     cables: Vec<String>,
 }
 
-#[derive(Default)]
 struct World {
+    /// The byte order in which packets travel, whatever the boxes send.
+    order: Order,
     config: Config,
     now: Instant,
     cables: BTreeMap<String, Cable>,
@@ -57,6 +60,8 @@ struct World {
     to_lose: u64,
     /// Boxes that nobody takes events from, and how many are taken all the same.
     stalled: BTreeMap<String, u64>,
+    /// Which box hears which multicast address on which cable, where that has to be agreed on.
+    heard: BTreeSet<(String, String, u64)>,
     /// Who is not connected.
     cut: BTreeSet<(String, String)>,
     quiet: bool,
@@ -99,6 +104,42 @@ fn flow(words: &[&str]) -> Option<Flow> {
     })
 }
 
+/// The same frame with the integers of its packet the other way round.
+fn big_endian(frame: &[u8], has_flow: bool) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
+    let packet = if has_flow {
+        &mut bytes[2..]
+    } else {
+        &mut bytes[..]
+    };
+    let is_data = !has_flow || frame[0] == 0;
+    if is_data && packet.len() >= 40 && packet[2] & 1 == 0 {
+        packet[2] |= 1;
+        let counters = if packet[1] == 2 {
+            &[40..42, 42..44][..]
+        } else {
+            &[]
+        };
+        let fields = [4..6, 6..8, 24..28, 28..32, 32..36, 36..40];
+        for field in fields.iter().chain(counters) {
+            packet[field.clone()].reverse();
+        }
+    }
+    bytes
+}
+
+/// Bytes in hexadecimal, or an address.
+fn raw(word: &str) -> Vec<u8> {
+    if word.len() == 1 {
+        return private(initial(word)).one_way().bytes().to_vec();
+    }
+    let digits = word.as_bytes().chunks(2);
+    digits
+        .map(|pair| std::str::from_utf8(pair).expect("digits"))
+        .map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits"))
+        .collect()
+}
+
 fn number<T: std::str::FromStr>(word: &str) -> T {
     word.parse()
         .ok()
@@ -110,6 +151,24 @@ fn initial(word: &str) -> char {
 }
 
 impl World {
+    fn new(order: Order) -> World {
+        World {
+            order,
+            config: Config::default(),
+            now: Instant::ZERO,
+            cables: BTreeMap::new(),
+            boxes: BTreeMap::new(),
+            flying: VecDeque::new(),
+            to_lose: 0,
+            stalled: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            quiet: false,
+            hold: false,
+            out: String::new(),
+        }
+    }
+
     fn say(&mut self, line: std::fmt::Arguments<'_>) {
         self.out.write_fmt(line).expect("strings take everything");
         self.out.push('\n');
@@ -175,6 +234,10 @@ impl World {
             ["run"] => {}
             ["run", millis] => {
                 self.run_until(self.now + Duration::from_millis(number(millis)));
+            }
+            ["raw", name, cable, station, ref words @ ..] => {
+                let frame: Vec<u8> = words.iter().flat_map(|word| raw(word)).collect();
+                self.hand(name, cable, number(station), &frame);
             }
             ["routes", name, address] => self.routes(name, initial(address)),
             ["drops", name] => {
@@ -290,14 +353,9 @@ impl World {
     }
 
     fn inject(&mut self, name: &str, cable: &str, station: u64, words: &[&str]) {
-        let boxed = self.boxes.get_mut(name).expect("a box");
-        let network = boxed.cables.iter().position(|known| known == cable);
-        let network = NetworkId(network.expect("a cable of the box") as u8);
-        let from = LinkAddress::Station(station);
         let has_flow = self.cables[cable].link.flow;
         if let Some(flow) = flow(words) {
-            let frame = flow.emit();
-            return boxed.flip.handle_frame(self.now, network, from, &frame);
+            return self.hand(name, cable, station, &flow.emit());
         }
         let [kind, source, destination, id, hops, rest @ ..] = words else {
             panic!("too few words to inject");
@@ -344,6 +402,19 @@ impl World {
                 .max(offset + length),
         };
         let bytes = repr.emit_behind(has_flow.then_some(0), &vec![0; length as usize]);
+        self.hand(name, cable, station, &bytes);
+    }
+
+    /// Hands a frame to a box as if it had come from a station.
+    fn hand(&mut self, name: &str, cable: &str, station: u64, frame: &[u8]) {
+        let boxed = self.boxes.get_mut(name).expect("a box");
+        let network = boxed.cables.iter().position(|known| known == cable);
+        let network = NetworkId(network.expect("a cable of the box") as u8);
+        let from = LinkAddress::Station(station);
+        let bytes = match self.order {
+            Order::Little => frame.to_vec(),
+            Order::Big => big_endian(frame, self.cables[cable].link.flow),
+        };
         boxed.flip.handle_frame(self.now, network, from, &bytes);
     }
 
@@ -442,17 +513,31 @@ impl World {
         self.boxes.get_mut(name).expect("a box").flip.poll_event()
     }
 
+    fn flip(&mut self, name: &str) -> &mut FlipBox {
+        &mut self.boxes.get_mut(name).expect("a box").flip
+    }
+
     fn drain_frames(&mut self, name: &str) {
         loop {
-            let flip = &mut self.boxes.get_mut(name).expect("a box").flip;
-            while let Some(listen) = flip.poll_listen() {
+            while let Some(listen) = self.flip(name).poll_listen() {
+                let at = usize::from(listen.network.0);
+                let heard = (
+                    name.to_owned(),
+                    self.boxes[name].cables[at].clone(),
+                    listen.group,
+                );
                 let verb = if listen.on { "hears" } else { "stops to hear" };
+                if listen.on {
+                    self.heard.insert(heard);
+                } else {
+                    self.heard.remove(&heard);
+                }
                 let now = self.now;
                 self.out
                     .write_fmt(format_args!("{now} {name} {verb} m{:x}\n", listen.group))
                     .expect("strings take everything");
             }
-            let Some(frame) = flip.poll_transmit() else {
+            let Some(frame) = self.flip(name).poll_transmit() else {
                 return;
             };
             self.transmit(name, frame);
@@ -472,13 +557,21 @@ impl World {
         for (at, (station, network)) in cable.stations.iter().enumerate() {
             let is_for = match frame.to {
                 LinkAddress::Station(number) => number == at as u64,
-                LinkAddress::Broadcast | LinkAddress::Multicast(_) => at != own,
+                LinkAddress::Broadcast => at != own,
+                LinkAddress::Multicast(group) => {
+                    let heard = (station.clone(), cable_name.clone(), group);
+                    at != own && (!cable.link.flow || self.heard.contains(&heard))
+                }
             };
             let is_cut = |name: &str| self.cut.contains(&(cable_name.clone(), name.to_owned()));
             if is_for && !lost && !is_cut(name) && !is_cut(station) {
                 let from = LinkAddress::Station(own as u64);
+                let bytes = match self.order {
+                    Order::Little => frame.bytes.clone(),
+                    Order::Big => big_endian(&frame.bytes, cable.link.flow),
+                };
                 self.flying
-                    .push_back((station.clone(), *network, from, frame.bytes.clone()));
+                    .push_back((station.clone(), *network, from, bytes));
             }
         }
         if !self.quiet {
@@ -501,8 +594,8 @@ impl World {
     }
 }
 
-fn run_script(text: &str) -> String {
-    let mut world = World::default();
+fn run_script(text: &str, order: Order) -> String {
+    let mut world = World::new(order);
     let mut result = String::new();
     let mut expecting = false;
     for line in text.lines() {
@@ -552,7 +645,12 @@ fn every_script_gives_its_trace() {
     assert!(found.len() >= 10, "the scripts are there");
     for path in found {
         let text = std::fs::read_to_string(&path).expect("a readable script");
-        let result = run_script(&text);
+        let result = run_script(&text, Order::Little);
+        assert_eq!(
+            run_script(&text, Order::Big),
+            result,
+            "{path:?}: the byte order makes a difference"
+        );
         if std::env::var_os("UPDATE_EXPECT").is_some() {
             std::fs::write(&path, result).expect("a writable script");
         } else {

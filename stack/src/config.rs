@@ -35,8 +35,13 @@ impl Config {
         let mut group = group::Config::new(port, FlipAddress::one_way);
         group.large = u32::try_from(room.saturating_sub(HEADERS_LEN) + 1).unwrap_or(u32::MAX);
         group.locate_first_ring = links.iter().map(|link| link.weight).min().unwrap_or(0);
+        let flip = flip_net::Config {
+            // Who runs switches on the network of a program says so.
+            flat: links.len() == 1,
+            ..flip_net::Config::default()
+        };
         Config {
-            flip: flip_net::Config::default(),
+            flip,
             links,
             group,
             founds,

@@ -130,9 +130,10 @@ impl Multicasts {
 
 impl FlipBox {
     /// Whether multicasts may go out without anybody known to listen: on the only network, where a
-    /// frame reaches every station in any case.
+    /// frame reaches every station in any case, if there is nobody behind it.
     pub(super) fn is_blind(&self) -> bool {
-        matches!(&self.networks[..], [only] if only.link.multicast && !only.link.flow)
+        let open = |link: &Link| link.multicast && !link.flow;
+        self.config.flat && matches!(&self.networks[..], [only] if open(&only.link))
     }
 
     /// Whom a multicast goes to on one network.
