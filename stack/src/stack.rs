@@ -108,7 +108,7 @@ impl Stack {
         for link in &config.links {
             flip.attach(*link);
         }
-        let interface = flip.interface();
+        let interface = flip.interface_from(rng.next_u64() as u32);
         let queue = DeliveryQueue::new(
             config.group.queue_messages_max,
             config.group.queue_bytes_max,

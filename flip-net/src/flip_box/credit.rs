@@ -79,6 +79,10 @@ impl Credits {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
     /// Whether a fragment may go there.
     pub(crate) fn has(&mut self, now: Instant, to: Neighbour) -> bool {
         self.account(now, to).credit > 0

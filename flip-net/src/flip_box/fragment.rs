@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::credit::{Due, Neighbour};
 use super::queue::{Gate, Job};
-use super::{Drop, FlipBox};
+use super::{Drop, FlipBox, Mark};
 use crate::address::{LinkAddress, NetworkId};
 use crate::wire::{Flow, Kind, Repr};
 
@@ -96,13 +96,21 @@ impl FlipBox {
                 gate: Gate::Credit,
                 held_for: self.held.take(),
             };
+            if payload.len() > room {
+                self.stats.mark(Mark::CutFurther);
+            }
             return self.enqueue((network, to), job);
         }
         if payload.len() <= room {
             return self.put(network, to, repr, payload);
         }
+        self.stats.mark(Mark::CutFurther);
         for (at, piece) in payload.chunks(room).enumerate() {
             let offset = repr.offset + (at * room) as u32;
+            if repr.kind == Kind::MultiData {
+                // The same piece may come by another way, cut there.
+                self.loops.seen(self.now, repr.source, repr.message, offset);
+            }
             self.put(network, to, Repr { offset, ..repr }, piece);
         }
     }
@@ -119,6 +127,14 @@ impl FlipBox {
         }
     }
 
+    /// Sends no more of a message.
+    pub(super) fn cancel(&mut self, repr: &Repr) {
+        let released = self.fragments.cancel(repr.source, repr.message);
+        released
+            .into_iter()
+            .for_each(|neighbour| self.release(neighbour));
+    }
+
     /// A fragment of a long unicast is digested: its credit goes back, some time.
     pub(super) fn release(&mut self, neighbour: Neighbour) {
         if let Some(count) = self.credits.released(self.now, neighbour) {
@@ -132,8 +148,12 @@ impl FlipBox {
         let due = self.credits.expire(self.now, |to| fragments.waits_for(to));
         for due in due {
             match due {
-                Due::Ask(to) => self.put_flow(to, Flow::Request),
+                Due::Ask(to) => {
+                    self.stats.mark(Mark::CreditAsked);
+                    self.put_flow(to, Flow::Request);
+                }
                 Due::GiveUp(to) => {
+                    self.stats.mark(Mark::CreditGivenUp);
                     let (count, released) = self.fragments.give_up(to);
                     self.stats.drop_many(Drop::NoCredit, count);
                     released

@@ -115,11 +115,18 @@ impl Host {
 }
 
 impl FlipBox {
-    /// A new entity that will register and send.
+    /// A new entity that will register and send; its messages are numbered from 0.
     pub fn interface(&mut self) -> InterfaceId {
+        self.interface_from(0)
+    }
+
+    /// A new entity whose messages are numbered from `first`. Who may register an address that was
+    /// in use elsewhere a moment ago draws it, since boxes take the same number from the same
+    /// source for the same message.
+    pub fn interface_from(&mut self, first: u32) -> InterfaceId {
         let id = InterfaceId(self.host.next_interface);
         self.host.next_interface += 1;
-        self.host.interfaces.insert(id, 0);
+        self.host.interfaces.insert(id, first);
         id
     }
 
@@ -376,7 +383,7 @@ impl FlipBox {
                 let has_local = self.host.is_local(destination);
                 let payload = Arc::new(fragment.payload);
                 self.send_to_all(repr, &payload);
-                self.refresh(destination, waiting.source, interface);
+                self.refresh(&repr, interface);
                 if has_local {
                     let payload = Arc::unwrap_or_clone(payload);
                     let skipped = options.skip_own.then_some(interface);

@@ -6,14 +6,23 @@
 //! What is sent to an address that is being located queues behind the first and leaves in the
 //! order of the calls.
 //!
-//! Implements: [Thesis §2.4.2], LOCATE; facts sheet 1.9.
+//! Who wants security asks over trusted networks only, so that a trusted way is found where a
+//! faster one is not trusted. If nobody answers, the question goes everywhere, too, to tell what
+//! cannot be reached from what cannot be reached safely.
+//!
+//! Only an answer to the last question counts under the modern timing: that question is still on
+//! its way, makes boxes forget what they know, and a message sent on the strength of an earlier
+//! answer would run into them. The interval doubles until it is longer than an answer takes.
+//!
+//! Implements: [Thesis §2.4.2], LOCATE; Fig. 7.1; facts sheet 1.9.
+//! Differs: Amoeba 5 never asks with the security bit.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::interface::{SendError, SendOptions};
-use super::{FlipBox, Undelivered};
+use super::{FlipBox, Mark, Undelivered};
 use crate::address::{EndpointId, FlipAddress, InterfaceId};
-use crate::config::Timing;
+use crate::config::{Rules, Timing};
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Kind, Repr};
 
@@ -58,6 +67,11 @@ struct Locate {
     waiting: VecDeque<Waiting>,
     /// How far the last question went.
     hops: u16,
+    /// How often it was asked.
+    asked: u32,
+    /// The last question: its number when asked everywhere, and when asked safely.
+    plain: Option<u32>,
+    secure: Option<u32>,
     interval: Duration,
     next: Instant,
 }
@@ -140,22 +154,61 @@ impl FlipBox {
             let locate = Locate {
                 waiting: VecDeque::new(),
                 hops,
+                asked: 0,
+                plain: None,
+                secure: None,
                 interval,
                 next,
             };
             self.locates.sought.insert(address, locate);
             self.stats.locates += 1;
-            self.ask(address, hops, waiting.source, waiting.interface);
         }
         self.locates.bytes += waiting.payload.len();
         self.stats.waiting_bytes_peak = self.stats.waiting_bytes_peak.max(self.locates.bytes);
-        let locate = self
-            .locates
-            .sought
-            .get_mut(&address)
-            .expect("inserted above");
+        let locate = self.locates.sought.get_mut(&address);
+        let locate = locate.expect("inserted above");
         locate.waiting.push_back(waiting);
+        if locate.waiting.len() == 1 {
+            self.ask_for(address);
+        }
         Ok(())
+    }
+
+    /// Asks once more for an address that is sought, for those who wait for it.
+    fn ask_for(&mut self, address: FlipAddress) {
+        let Some(locate) = self.locates.sought.get_mut(&address) else {
+            return;
+        };
+        let first = locate.waiting.front().expect("a locate is for somebody");
+        let (hops, source, interface) = (locate.hops, first.source, first.interface);
+        let secure = |waiting: &Waiting| waiting.options.security;
+        let is_secure = self.config.rules == Rules::Thesis && locate.waiting.iter().any(secure);
+        let in_vain = locate.asked > 0 && hops >= self.config.hops_max;
+        let is_plain = !is_secure || !locate.waiting.iter().all(secure) || in_vain;
+        locate.asked += 1;
+        // The secure one is last, so that what the boxes remember is the trusted way.
+        let plain = is_plain.then(|| self.ask(address, hops, source, interface, false));
+        let secure = is_secure.then(|| self.ask(address, hops, source, interface, true));
+        let locate = self.locates.sought.get_mut(&address);
+        let locate = locate.expect("asking ends no locate");
+        (locate.plain, locate.secure) = (plain, secure);
+    }
+
+    /// Somebody answered: send what waited, unless a later question is still on its way.
+    pub(super) fn on_answer(&mut self, address: FlipAddress, question: u32) {
+        if self.config.timing == Timing::Amoeba5 {
+            return self.satisfy(address);
+        }
+        let Some(locate) = self.locates.sought.get(&address) else {
+            return;
+        };
+        if locate.secure == Some(question) {
+            self.satisfy(address);
+        } else if locate.plain == Some(question) {
+            // The safe question, right behind, has an answer of its own.
+            let secure_too = locate.secure.is_none();
+            self.satisfy_waiting(address, secure_too, false);
+        }
     }
 
     fn first_ring(&self, relocate: bool) -> (u16, Duration) {
@@ -193,7 +246,8 @@ impl FlipBox {
     /// A multicast has gone to the known listeners. That enough of them are known does not mean
     /// that they are the right ones: some have left, others have come, and an answer may have been
     /// lost. So they are asked for again from time to time, and whoever answers gets the next one.
-    pub(super) fn refresh(&mut self, address: FlipAddress, from: FlipAddress, by: InterfaceId) {
+    pub(super) fn refresh(&mut self, repr: &Repr, by: InterfaceId) {
+        let address = repr.destination;
         if self.is_blind() || self.config.timing == Timing::Amoeba5 {
             return;
         }
@@ -208,13 +262,24 @@ impl FlipBox {
             refreshed.clear();
         }
         refreshed.insert(address, self.now);
-        self.ask(address, self.config.hops_max, from, by);
+        let security = repr.flags.security && self.config.rules == Rules::Thesis;
+        self.ask(address, self.config.hops_max, repr.source, by, security);
     }
 
-    fn ask(&mut self, address: FlipAddress, hops: u16, from: FlipAddress, by: InterfaceId) {
+    fn ask(
+        &mut self,
+        address: FlipAddress,
+        hops: u16,
+        from: FlipAddress,
+        by: InterfaceId,
+        security: bool,
+    ) -> u32 {
         let repr = Repr {
             kind: Kind::Locate,
-            flags: Flags::default(),
+            flags: Flags {
+                security,
+                ..Flags::default()
+            },
             actual: 0,
             maximum: hops,
             destination: address,
@@ -224,6 +289,7 @@ impl FlipBox {
             total: 0,
         };
         self.put_everywhere(repr, b"", None);
+        repr.message
     }
 
     /// Deadlines of locates: ask farther away, or give up.
@@ -233,18 +299,25 @@ impl FlipBox {
             .filter(|(_, locate)| locate.next <= self.now)
             .map(|(address, _)| *address);
         for address in due.collect::<Vec<_>>() {
-            self.satisfy_waiting(address, true);
+            if self.config.timing == Timing::Amoeba5 {
+                self.satisfy_waiting(address, true, true);
+            }
             let now = self.now;
             let given_up = self.locates.take(address, |waiting| {
                 now.since(waiting.begun) > waiting.options.locate_time
             });
             for waiting in given_up {
+                if self.is_satisfied(address, waiting.want, waiting.options.security) {
+                    self.finish_send(waiting);
+                    continue;
+                }
                 let untrusted = self.is_satisfied(address, waiting.want, false);
                 let reason = if untrusted {
                     Undelivered::Untrusted
                 } else {
                     Undelivered::NotLocated
                 };
+                self.stats.mark(Mark::NotLocated);
                 self.give_back(waiting, 0, reason);
             }
             let Some(mut locate) = self.locates.sought.remove(&address) else {
@@ -252,19 +325,17 @@ impl FlipBox {
             };
             self.widen(&mut locate);
             locate.next = self.now + locate.interval;
-            let first = &locate.waiting[0];
-            let (hops, source, interface) = (locate.hops, first.source, first.interface);
             self.locates.sought.insert(address, locate);
-            self.ask(address, hops, source, interface);
+            self.ask_for(address);
         }
     }
 
     /// Something new is known about `address`: send what waited for it.
     pub(super) fn satisfy(&mut self, address: FlipAddress) {
-        self.satisfy_waiting(address, false);
+        self.satisfy_waiting(address, true, false);
     }
 
-    fn satisfy_waiting(&mut self, address: FlipAddress, at_deadline: bool) {
+    fn satisfy_waiting(&mut self, address: FlipAddress, secure_too: bool, at_deadline: bool) {
         if !self.locates.is_locating(address) {
             return;
         }
@@ -278,6 +349,9 @@ impl FlipBox {
             self.config.timing == Timing::Amoeba5 && !(at_deadline && self.has_gathered(address));
         let many = [totals.count, totals.trusted].map(|count| count.saturating_add(local));
         let ready = self.locates.take(address, |waiting| {
+            if waiting.options.security && !secure_too {
+                return false;
+            }
             let security = usize::from(waiting.options.security);
             match waiting.want {
                 Want::One => one[security],
@@ -285,6 +359,7 @@ impl FlipBox {
             }
         });
         for waiting in ready {
+            self.stats.mark(Mark::Located);
             self.finish_send(waiting);
         }
     }

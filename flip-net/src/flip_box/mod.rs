@@ -29,6 +29,7 @@ mod fragment;
 mod interface;
 mod locate;
 mod loops;
+mod marks;
 mod multicast;
 mod pace;
 mod queue;
@@ -43,6 +44,7 @@ pub use again::PARTS_MAX;
 pub use credit::ACCOUNTS_LEN_MAX;
 pub use interface::{SendError, SendOptions};
 pub use loops::LOOPS_LEN_MAX;
+pub use marks::{Mark, Marks};
 pub use routes::Location;
 pub use stats::{Drop, Kinds, NetworkStats, Stats};
 
@@ -226,13 +228,15 @@ impl FlipBox {
             attached.on = on;
             attached.link.trusted = trusted;
             self.routes.clear();
+            self.stats.mark(Mark::RoutesFlushed);
         }
     }
 
     /// What the box counted.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
-        stats.routes_evicted = self.routes.evicted;
+        stats.marks.add(Mark::RouteEvicted, self.routes.evicted);
+        stats.marks.add(Mark::RouteAged, self.routes.aged);
         stats
     }
 
@@ -249,6 +253,11 @@ impl FlipBox {
     /// How many addresses the routing table has.
     pub fn routes_len(&self) -> usize {
         self.routes.len()
+    }
+
+    /// How many neighbours have an account of credits.
+    pub fn accounts_len(&self) -> usize {
+        self.credits.len()
     }
 
     /// Whether anything waits for the network: a locate, or fragments of a long message.
@@ -309,6 +318,12 @@ impl FlipBox {
             true => self.credits.take_owed((network, to)),
             false => 0,
         };
+        if owed > 0 {
+            self.stats.mark(Mark::CreditRodeAlong);
+        }
+        if matches!(to, LinkAddress::Multicast(_)) && link.flow {
+            self.stats.mark(Mark::MulticastFrame);
+        }
         let bytes = repr.emit_behind(link.flow.then_some(owed), payload);
         let header_len = if link.flow { FLOW_HEADER_LEN } else { 0 };
         assert!(

@@ -22,7 +22,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::credit::Neighbour;
-use super::{Drop, FlipBox};
+use super::{Drop, FlipBox, Mark};
 use crate::address::{FlipAddress, LinkAddress, NetworkId};
 use crate::config::Timing;
 use crate::time::{Duration, Instant};
@@ -148,6 +148,9 @@ impl FlipBox {
             return vec![group];
         }
         let stations = self.routes.listeners(self.now, destination, network);
+        if stations.len() > self.routes.stations_on(destination, network) {
+            self.stats.mark(Mark::DoubtedWayUsed);
+        }
         if !link.multicast || stations.len() < LISTENERS_MIN {
             return stations;
         }
@@ -251,11 +254,11 @@ impl FlipBox {
         address: FlipAddress,
         agrees: bool,
     ) {
-        let answer = if agrees {
-            Answer::Listens
-        } else {
-            Answer::Refuses
+        let (answer, mark) = match agrees {
+            true => (Answer::Listens, Mark::MulticastAgreed),
+            false => (Answer::Refuses, Mark::MulticastRefused),
         };
+        self.stats.mark(mark);
         self.multicasts.on_answer(self.now, address, from, answer);
     }
 

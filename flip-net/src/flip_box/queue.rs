@@ -157,6 +157,30 @@ impl FragmentQueue {
         None
     }
 
+    /// Throws away what waits of a message: who gets credits back.
+    pub(crate) fn cancel(&mut self, source: FlipAddress, message: u32) -> Vec<Neighbour> {
+        let mut released = Vec::new();
+        let bytes = &mut self.bytes;
+        let mut keep = |job: &Job| {
+            let keeps = (job.repr.source, job.repr.message) != (source, message);
+            if !keeps {
+                *bytes -= job.part.len();
+                released.extend(job.held_for);
+            }
+            keeps
+        };
+        self.lines.retain(|_, line| {
+            line.jobs.retain(|_, jobs| {
+                jobs.retain(&mut keep);
+                !jobs.is_empty()
+            });
+            line.ring.retain(|address| line.jobs.contains_key(address));
+            !line.jobs.is_empty()
+        });
+        self.ring.retain(|to| self.lines.contains_key(to));
+        released
+    }
+
     /// Throws away what waits for a neighbour: how many messages, and who gets credits back.
     pub(crate) fn give_up(&mut self, to: Neighbour) -> (u64, Vec<Neighbour>) {
         let Some(line) = self.lines.remove(&to) else {

@@ -74,6 +74,7 @@ pub(crate) struct Routes {
     locations_len_max: usize,
     uses: u64,
     pub(crate) evicted: u64,
+    pub(crate) aged: u64,
 }
 
 impl Routes {
@@ -85,6 +86,7 @@ impl Routes {
             locations_len_max: config.locations_len_max,
             uses: 0,
             evicted: 0,
+            aged: 0,
         }
     }
 
@@ -212,6 +214,12 @@ impl Routes {
         }
     }
 
+    /// How many stations on one network are known ways to `address`.
+    pub(crate) fn stations_on(&self, address: FlipAddress, network: NetworkId) -> usize {
+        let ways = self.locations(address).iter();
+        ways.filter(|way| way.network == network).count()
+    }
+
     /// The stations on one network that listen to `address`, as far as is known, those that were
     /// forgotten a moment ago included.
     pub(crate) fn listeners(
@@ -233,15 +241,17 @@ impl Routes {
         stations
     }
 
-    /// Forgets the way to `address` through one station.
+    /// Forgets the way to `address` through one station, if a packet with this budget may have
+    /// taken it.
     pub(crate) fn forget_way(
         &mut self,
         address: FlipAddress,
         network: NetworkId,
         station: LinkAddress,
+        budget: u16,
     ) {
         self.retain(address, |way| {
-            (way.network, way.station) != (network, station)
+            (way.network, way.station) != (network, station) || way.hops > budget
         });
     }
 
@@ -266,11 +276,14 @@ impl Routes {
             }
             Rules::Amoeba5 => u32::MAX,
         };
+        let aged = &mut self.aged;
         self.table.retain(|_, entry| {
             for way in &mut entry.locations {
                 way.idle = way.idle.saturating_add(1);
             }
+            let before = entry.locations.len();
             entry.locations.retain(|way| way.idle < age_max);
+            *aged += (before - entry.locations.len()) as u64;
             !entry.locations.is_empty()
         });
     }

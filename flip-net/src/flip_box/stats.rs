@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::marks::{Mark, Marks};
 use crate::wire::{Flow, Kind, WireError};
 
 /// Why a packet was thrown away.
@@ -126,11 +127,15 @@ pub struct Stats {
     pub parts_again: u64,
     /// Bytes in them.
     pub bytes_again: u64,
-    /// Routes thrown out of a full table.
-    pub routes_evicted: u64,
+    /// What else was seen.
+    pub marks: Marks,
 }
 
 impl Stats {
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.marks.add(mark, 1);
+    }
+
     pub(crate) fn drop(&mut self, reason: Drop) {
         self.drop_many(reason, 1);
     }

@@ -9,7 +9,7 @@
 use super::interface::SendOptions;
 use super::locate::{Waiting, Want};
 use super::routes::{Found, Location};
-use super::{Drop, FlipBox, Fragment, Undelivered};
+use super::{Drop, FlipBox, Fragment, Mark, Undelivered};
 use crate::address::{FlipAddress, LinkAddress, NetworkId};
 use crate::config::Rules;
 use crate::step;
@@ -64,6 +64,10 @@ impl FlipBox {
         if self.host.is_local(repr.source) {
             return self.stats.drop(Drop::Own);
         }
+        // A question for a trusted way that came by another: one end of a network distrusts it.
+        if repr.flags.security && repr.flags.tainted && self.config.rules == Rules::Thesis {
+            return self.stats.drop(Drop::Untrusted);
+        }
         if self.locates_too_often(arrival.network) {
             return self.stats.drop(Drop::TooManyLocates);
         }
@@ -93,9 +97,14 @@ impl FlipBox {
             || self.host.is_local(FlipAddress::NULL);
         let known = !asks_all && matches!(way, Found::Way(_));
         if known || (local > 0 && host_hears) {
+            self.stats.mark(match local {
+                0 => Mark::AnsweredFromTable,
+                _ => Mark::AnsweredByHost,
+            });
             self.answer(arrival, &repr);
         }
         if asks_all {
+            self.stats.mark(Mark::LocateForwarded);
             self.put_everywhere(repr, b"", Some(arrival.network));
         }
     }
@@ -156,9 +165,8 @@ impl FlipBox {
             idle: 0,
         };
         self.routes.learn_counted(repr.destination, way);
-        self.satisfy(repr.destination);
         if self.host.is_local(repr.source) {
-            return;
+            return self.on_answer(repr.destination, repr.message);
         }
         let security = repr.flags.security;
         let way = self
@@ -167,6 +175,7 @@ impl FlipBox {
         let Found::Way(way) = way else {
             return self.stats.drop(Drop::NoWayBack);
         };
+        self.stats.mark(Mark::HereIsForwarded);
         let kind = self.here_is(repr.destination, way.network);
         self.put_back(way, Repr { kind, ..repr }, b"");
     }
@@ -181,7 +190,10 @@ impl FlipBox {
             return self.deliver_piece(&repr, payload);
         }
         match self.route_on(arrival, &repr) {
-            Found::Way(way) => self.put_on(way, repr, payload),
+            Found::Way(way) => {
+                self.stats.mark(Mark::UniDataForwarded);
+                self.put_on(way, repr, payload);
+            }
             found => {
                 let Some(actual) = repr.actual.checked_sub(arrival.weight) else {
                     return self.stats.drop(Drop::Hops);
@@ -194,10 +206,13 @@ impl FlipBox {
                     actual,
                     ..repr
                 };
+                let mut mark = Mark::SentBackNotHere;
                 if found == Found::OnlyUntrusted {
                     bounced.kind = Kind::Untrusted;
                     bounced.flags.unreachable = true;
+                    mark = Mark::SentBackUntrusted;
                 }
+                self.stats.mark(mark);
                 // The sender may have used longer frames than we do.
                 self.forward(arrival.network, arrival.station, bounced, payload);
             }
@@ -265,6 +280,9 @@ impl FlipBox {
                 goes_on = true;
             }
         }
+        if goes_on {
+            self.stats.mark(Mark::MultiDataForwarded);
+        }
         goes_on
     }
 
@@ -272,22 +290,36 @@ impl FlipBox {
         if repr.source.is_null() || repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);
         }
+        // What was too far away for this packet is a way that was learnt since: Amoeba 5 forgets
+        // that, too, and then the rest of an old message keeps the next one from its way.
+        let budget = match self.config.rules {
+            Rules::Thesis => repr.maximum - repr.actual,
+            Rules::Amoeba5 => u16::MAX,
+        };
+        let (network, station) = (arrival.network, arrival.station);
         self.routes
-            .forget_way(repr.destination, arrival.network, arrival.station);
+            .forget_way(repr.destination, network, station, budget);
         let others_left = !self.routes.locations(repr.destination).is_empty();
         match self.route_on(arrival, &repr) {
-            Found::Way(way) => self.put_on(
-                way,
-                Repr {
-                    kind: Kind::UniData,
-                    ..repr
-                },
-                payload,
-            ),
+            Found::Way(way) => {
+                self.stats.mark(Mark::AlternativeAfterNotHere);
+                self.put_on(
+                    way,
+                    Repr {
+                        kind: Kind::UniData,
+                        ..repr
+                    },
+                    payload,
+                );
+            }
             _ if others_left && self.config.rules == Rules::Amoeba5 => {
                 self.stats.drop(Drop::NoAlternative);
             }
-            _ => self.bounce_on(arrival, repr, payload, Undelivered::NotHere),
+            _ => {
+                // The rest of the message would come back as well.
+                self.cancel(&repr);
+                self.bounce_on(arrival, repr, payload, Undelivered::NotHere);
+            }
         }
     }
 
@@ -307,14 +339,17 @@ impl FlipBox {
         let mut safe = repr;
         safe.flags.security = true;
         match self.route_on(arrival, &safe) {
-            Found::Way(way) => self.put_on(
-                way,
-                Repr {
-                    kind: Kind::UniData,
-                    ..safe
-                },
-                payload,
-            ),
+            Found::Way(way) => {
+                self.stats.mark(Mark::AlternativeAfterUntrusted);
+                self.put_on(
+                    way,
+                    Repr {
+                        kind: Kind::UniData,
+                        ..safe
+                    },
+                    payload,
+                );
+            }
             _ => self.bounce_on(arrival, safe, payload, Undelivered::Untrusted),
         }
     }
@@ -338,6 +373,7 @@ impl FlipBox {
                 want: Want::One,
                 begun: self.now,
             };
+            self.stats.mark(Mark::BounceCameHome);
             return self.give_back(waiting, repr.offset, reason);
         }
         let security = repr.flags.security;
@@ -345,7 +381,10 @@ impl FlipBox {
             .routes
             .best(repr.source, repr.actual, Some(arrival.network), security)
         {
-            Found::Way(way) => self.put_back(way, repr, payload),
+            Found::Way(way) => {
+                self.stats.mark(Mark::BounceForwarded);
+                self.put_back(way, repr, payload);
+            }
             _ => self.stats.drop(Drop::NoWayBack),
         }
     }

@@ -1,0 +1,108 @@
+//! Random internetworks in virtual time: 2 to 50 boxes on networks with loops, cables pulled and
+//! plugged, addresses that move, boxes that restart, networks that are not trusted any more. No
+//! frame is lost that had a cable.
+//!
+//! What must hold: a sender that repeats with a new locate after a time-out or a bounce gets
+//! through after at most one repeat more than there were stale routes on its way, as long as there
+//! is a way; a box sends a fragment at most once to each other network (and station); tables keep
+//! their bounds.
+//!
+//! `FLIP_TRACE=1` prints every event. `FLIP_SEED` and `FLIP_COUNT` choose the seeds: the test run tries a few hundred,
+//! `FLIP_COUNT=20000 cargo test --release -p flip-net --test topology` many.
+//!
+//! Implements: DESIGN 12; [Thesis §2.4.2].
+
+#![allow(clippy::disallowed_methods, reason = "how long the seeds took is told")]
+
+mod host;
+mod internet;
+mod witness;
+
+use flip_net::flip_box::{Mark, Marks};
+use internet::Internet;
+
+/// So many seeds run unless told otherwise.
+const FLOOR: u64 = 300;
+const FIRST_SEED: u64 = 0xf11b;
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    Some(number.unwrap_or_else(|_| panic!("{name} should be a number: {text}")))
+}
+
+/// What all seeds came to.
+#[derive(Default)]
+struct Totals {
+    marks: Marks,
+    boxes: u64,
+    probes: u64,
+    repeats: u64,
+    stale: u64,
+}
+
+fn check_seed(seed: u64, totals: &mut Totals) -> u64 {
+    let mut internet = Internet::draw(seed);
+    let traced = std::env::var_os("FLIP_TRACE").is_some();
+    if traced {
+        internet.keep_trace();
+    }
+    let result = internet.run();
+    if traced {
+        internet.trace().iter().for_each(|line| println!("{line}"));
+    }
+    if let Err(what) = result {
+        panic!(
+            "{}",
+            internet.failure(
+                what,
+                format!("FLIP_SEED={seed:#x} FLIP_COUNT=1 cargo test -p flip-net --test topology")
+            )
+        );
+    }
+    totals.marks.merge(&internet.marks());
+    totals.boxes += internet.boxes() as u64;
+    totals.probes += internet.report.probes;
+    totals.repeats += internet.report.repeats;
+    totals.stale += internet.report.stale;
+    internet.hash()
+}
+
+#[test]
+fn whoever_repeats_gets_through_while_there_is_a_way() {
+    let first = setting("FLIP_SEED").unwrap_or(FIRST_SEED);
+    let count = setting("FLIP_COUNT").unwrap_or(FLOOR);
+    let begun = std::time::Instant::now();
+    let mut totals = Totals::default();
+    for seed in first..first + count {
+        check_seed(seed, &mut totals);
+    }
+    println!(
+        "{count} seeds from {first:#x} in {} s: {} boxes, {} probes, {} repeats, {} stale routes\n{}",
+        begun.elapsed().as_secs(),
+        totals.boxes,
+        totals.probes,
+        totals.repeats,
+        totals.stale,
+        totals.marks
+    );
+    if count >= FLOOR {
+        let missed = totals.marks.missed();
+        // A second trusted way of the same weight, known at the right box, comes up once in
+        // thousands of seeds; `switch/security.txt` shows it.
+        let elsewhere = [Mark::AlternativeAfterUntrusted];
+        let missed: Vec<_> = missed.iter().filter(|m| !elsewhere.contains(m)).collect();
+        assert!(missed.is_empty(), "never reached: {missed:?}");
+    }
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in FIRST_SEED..FIRST_SEED + 3 {
+        let hashes = [(); 2].map(|()| check_seed(seed, &mut Totals::default()));
+        assert_eq!(hashes[0], hashes[1], "seed {seed:#x}");
+    }
+}
