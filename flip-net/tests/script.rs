@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! rules amoeba5, timing amoeba5           before any box
-//! cable NAME [WEIGHT] [mtu N] [no-multicast] [untrusted] [flow]
+//! cable NAME [WEIGHT] [mtu N] [no-multicast] [untrusted] [flow] [delay MS]
 //! box NAME CABLE...                       stations are numbered on each cable
 //! register BOX ADDRESS                    from then on ADDRESS lives there
 //! unicast BOX FROM TO BYTES [security] [relocate] [locate MS]
@@ -38,9 +38,13 @@ use flip_net::{Config, Event, FlipBox, Frame, Link, Machine, SendOptions};
 
 struct Cable {
     link: Link,
+    /// How long a frame takes.
+    delay: Duration,
     /// Box and the network that the cable is to it; the position is the station.
     stations: Vec<(String, NetworkId)>,
 }
+
+type Flying = (String, NetworkId, LinkAddress, Vec<u8>);
 
 struct Boxed {
     flip: FlipBox,
@@ -56,7 +60,9 @@ struct World {
     now: Instant,
     cables: BTreeMap<String, Cable>,
     boxes: BTreeMap<String, Boxed>,
-    flying: VecDeque<(String, NetworkId, LinkAddress, Vec<u8>)>,
+    /// Frames on their way, in the order of their arrival.
+    flying: BTreeMap<(Instant, u64), Flying>,
+    sent: u64,
     to_lose: u64,
     /// Boxes that nobody takes events from, and how many are taken all the same.
     stalled: BTreeMap<String, u64>,
@@ -158,7 +164,8 @@ impl World {
             now: Instant::ZERO,
             cables: BTreeMap::new(),
             boxes: BTreeMap::new(),
-            flying: VecDeque::new(),
+            flying: BTreeMap::new(),
+            sent: 0,
             to_lose: 0,
             stalled: BTreeMap::new(),
             heard: BTreeSet::new(),
@@ -268,9 +275,13 @@ impl World {
             trusted: true,
             flow: false,
         };
+        let mut delay = Duration::ZERO;
         let mut words = rest.iter();
         while let Some(word) = words.next() {
             match *word {
+                "delay" => {
+                    delay = Duration::from_millis(number(words.next().expect("milliseconds")));
+                }
                 "mtu" => link.mtu = number(words.next().expect("a size")),
                 "flow" => link.flow = true,
                 "no-multicast" => link.multicast = false,
@@ -282,6 +293,7 @@ impl World {
             name.to_owned(),
             Cable {
                 link,
+                delay,
                 stations: Vec::new(),
             },
         );
@@ -441,9 +453,11 @@ impl World {
             for name in &names {
                 self.drain(name);
             }
-            let Some((name, network, from, bytes)) = self.flying.pop_front() else {
+            let first = self.flying.first_entry();
+            let Some(first) = first.filter(|first| first.key().0 <= self.now) else {
                 return;
             };
+            let (name, network, from, bytes) = first.remove();
             let receiver = self.boxes.get_mut(&name).expect("a box");
             receiver.flip.handle_frame(self.now, network, from, &bytes);
         }
@@ -456,7 +470,9 @@ impl World {
                 .boxes
                 .values()
                 .filter_map(|boxed| boxed.flip.poll_timeout());
-            let Some(next) = timeouts.min().filter(|next| *next <= end) else {
+            let arrival = self.flying.keys().next().map(|(at, _)| *at);
+            let next = timeouts.chain(arrival).min();
+            let Some(next) = next.filter(|next| *next <= end) else {
                 break;
             };
             self.now = next;
@@ -570,8 +586,10 @@ impl World {
                     Order::Little => frame.bytes.clone(),
                     Order::Big => big_endian(&frame.bytes, cable.link.flow),
                 };
+                self.sent += 1;
+                let arrival = (self.now + cable.delay, self.sent);
                 self.flying
-                    .push_back((station.clone(), *network, from, bytes));
+                    .insert(arrival, (station.clone(), *network, from, bytes));
             }
         }
         if !self.quiet {
