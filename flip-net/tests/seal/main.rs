@@ -1,8 +1,9 @@
 //! Sealers, from outside: the bytes, the attacker, the bounds, conversations, boxes.
 //!
-//! There is no network: a test hands frames from one sealer to another.
+//! There is no network but in `boxes`: a test hands frames from one sealer to another.
 
 mod bounds;
+mod boxes;
 mod model;
 mod rekey;
 mod replay;
