@@ -19,7 +19,8 @@
 //!                       of the target; zero in a challenge to everybody
 //! ```
 //!
-//! Integers are big endian.
+//! Integers are big endian. The shortest sealed frame has 46 bytes, which is the shortest payload of
+//! Ethernet, so nothing is ever padded; a frame with bytes behind its tag is not accepted.
 
 use std::fmt;
 
@@ -36,6 +37,8 @@ pub const SEAL_HEADER_LEN: usize = 30;
 pub const SEAL_TAG_LEN: usize = 16;
 /// How much longer a frame gets by being sealed.
 pub const SEAL_OVERHEAD: usize = SEAL_HEADER_LEN + SEAL_TAG_LEN;
+
+const _: () = assert!(SEAL_OVERHEAD == 46, "see the head of this file");
 
 mod field {
     use std::ops::Range;

@@ -5,12 +5,10 @@
 //! window; until then its frames are held.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::mem;
 
-use ring::aead::Aad;
-
-use super::frame::{Control, Header, Kind, SEAL_HEADER_LEN, SenderId};
-use super::key::{EpochKey, Key, KeyCache, SenderKey};
+use super::frame::{Control, Header, Kind, SenderId};
+use super::key::{EpochKey, Key};
+use super::keyring::Keyring;
 use super::limit::Limit;
 use super::outgoing::Outgoing;
 use super::stats::{SealDrop, SealStats};
@@ -36,15 +34,21 @@ struct Known {
 
 const _: () = assert!(size_of::<Known>() <= 200);
 
+/// A frame that is authentic, and how it came in.
+struct Arrival<'o> {
+    outgoing: &'o Outgoing,
+    now: Instant,
+    from: LinkAddress,
+    header: Header,
+}
+
 /// What opens the frames that come in.
 pub struct Incoming {
     config: SealConfig,
     id: SenderId,
-    current: EpochKey,
-    previous: Option<(EpochKey, Instant)>,
+    keys: Keyring,
     known: BTreeMap<SenderId, Known>,
     waiting: WaitingTable,
-    keys: KeyCache,
     answers: Limit,
     transmit: VecDeque<(LinkAddress, Vec<u8>)>,
     released: VecDeque<(LinkAddress, Vec<u8>)>,
@@ -57,11 +61,9 @@ impl Incoming {
         Incoming {
             config,
             id,
-            current,
-            previous: None,
+            keys: Keyring::new(current, config.keys_len_max),
             known: BTreeMap::new(),
             waiting: WaitingTable::new(config),
-            keys: KeyCache::new(config.keys_len_max),
             answers: Limit::new(config.answers_burst, config.answers_per_second),
             transmit: VecDeque::new(),
             released: VecDeque::new(),
@@ -96,7 +98,7 @@ impl Incoming {
 
     /// When the previous key is to be forgotten.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.previous.as_ref().map(|(_, until)| *until)
+        self.keys.previous_until()
     }
 
     /// The next held frame whose sender has meanwhile introduced itself.
@@ -130,14 +132,13 @@ impl Incoming {
         key: Key,
         grace: Duration,
     ) -> Result<(), RekeyError> {
-        let (present, wanted) = (self.current.epoch, key.epoch());
+        let (present, wanted) = (self.keys.current().epoch, key.epoch());
         if wanted <= present {
             return Err(RekeyError { present, wanted });
         }
         self.forget_previous();
-        let before = mem::replace(&mut self.current, EpochKey::new(&key));
-        self.previous = Some((before, now + grace));
-        outgoing.set_key(&self.current);
+        self.keys.replace(EpochKey::new(&key), now + grace);
+        outgoing.set_key(self.keys.current());
         self.handle_timeout(now);
         Ok(())
     }
@@ -157,38 +158,26 @@ impl Incoming {
         if let Some(known) = self.known.get(&header.sender) {
             known.window.check(header.counter)?;
         }
-        let plain = self.authenticate(&header, frame)?;
+        let plain = self.keys.open(&header, frame)?;
+        let arrival = Arrival {
+            outgoing,
+            now,
+            from,
+            header,
+        };
         if self.known.contains_key(&header.sender) {
-            self.on_known(outgoing, now, from, &header, plain)
+            self.on_known(&arrival, plain)
         } else {
-            self.on_unknown(outgoing, now, from, &header, plain)
+            self.on_unknown(&arrival, plain)
         }
-    }
-
-    fn authenticate<'a>(
-        &mut self,
-        header: &Header,
-        frame: &'a mut [u8],
-    ) -> Result<&'a [u8], SealDrop> {
-        let (_, body) = frame.split_at_mut(SEAL_HEADER_LEN);
-        let epoch = self.epoch(header.epoch).ok_or(SealDrop::UnknownEpoch)?;
-        if let Some(key) = self.keys.get(header.sender, header.epoch) {
-            return open_body(key, header, body);
-        }
-        let key = epoch.sender(header.sender);
-        let plain = open_body(&key, header, body)?;
-        self.keys.insert(header.sender, key);
-        Ok(plain)
     }
 
     fn on_known<'a>(
         &mut self,
-        outgoing: &Outgoing,
-        now: Instant,
-        from: LinkAddress,
-        header: &Header,
+        arrival: &Arrival<'_>,
         plain: &'a [u8],
     ) -> Result<Opened<'a>, SealDrop> {
+        let header = &arrival.header;
         let known = self.known.get_mut(&header.sender).expect("just seen");
         known.window.accept(header.counter);
         known.epoch = known.epoch.max(header.epoch);
@@ -201,42 +190,40 @@ impl Incoming {
             return Err(SealDrop::NotForMe);
         }
         if header.kind == Kind::Challenge {
-            self.introduce(outgoing, now, from, header);
+            self.introduce(arrival);
         }
         Ok(Opened::Control)
     }
 
     fn on_unknown<'a>(
         &mut self,
-        outgoing: &Outgoing,
-        now: Instant,
-        from: LinkAddress,
-        header: &Header,
+        arrival: &Arrival<'_>,
         plain: &'a [u8],
     ) -> Result<Opened<'a>, SealDrop> {
         if self.known.len() >= self.config.senders_max {
             return Err(SealDrop::TooManySenders);
         }
+        let header = &arrival.header;
         let control = match header.kind {
             Kind::Data => None,
             Kind::Challenge | Kind::Introduction => Some(Control::parse(header, plain)?),
         };
-        let lost = self.waiting.note(header.sender, outgoing.counter());
+        let lost = self.waiting.note(header.sender, arrival.outgoing.counter());
         self.stats.drop(SealDrop::Unintroduced, lost);
         match control {
             None => {
-                self.hold(from, header, plain);
-                self.challenge(outgoing, now, from, header);
+                self.hold(arrival, plain);
+                self.challenge(arrival);
                 Ok(Opened::Held)
             }
             Some(control) if control.target == SenderId::EVERYBODY => {
-                self.challenge(outgoing, now, from, header);
+                self.challenge(arrival);
                 Ok(Opened::Control)
             }
             Some(control) if control.target == self.id => {
                 self.install(header, control.floor);
                 if header.kind == Kind::Challenge {
-                    self.introduce(outgoing, now, from, header);
+                    self.introduce(arrival);
                 }
                 Ok(Opened::Control)
             }
@@ -244,9 +231,10 @@ impl Incoming {
         }
     }
 
-    fn hold(&mut self, from: LinkAddress, header: &Header, plain: &[u8]) {
+    fn hold(&mut self, arrival: &Arrival<'_>, plain: &[u8]) {
+        let header = &arrival.header;
         let held = Held {
-            from,
+            from: arrival.from,
             epoch: header.epoch,
             counter: header.counter,
             plain: plain.to_vec(),
@@ -288,7 +276,7 @@ impl Incoming {
     }
 
     fn release(&mut self, held: Held) {
-        // Only a caller that does not drain gets here twice without room.
+        // There is room, unless the caller does not drain.
         if self.released_bytes + held.plain.len() > self.config.held_bytes_max {
             self.stats.drop(SealDrop::Unintroduced, 1);
             return;
@@ -299,94 +287,63 @@ impl Incoming {
     }
 
     /// Asks an unknown sender to introduce itself, and introduces this one to it.
-    fn challenge(&mut self, outgoing: &Outgoing, now: Instant, from: LinkAddress, header: &Header) {
-        let floor = self.waiting.take_challenge(now, header.sender);
-        if self.answer(outgoing, now, from, header, Kind::Challenge, floor) {
+    fn challenge(&mut self, arrival: &Arrival<'_>) {
+        let sender = arrival.header.sender;
+        let floor = self.waiting.take_challenge(arrival.now, sender);
+        if self.answer(arrival, Kind::Challenge, floor) {
             self.stats.challenges += 1;
         }
     }
 
     /// Introduces this one to a sender that is known, and has asked.
-    fn introduce(&mut self, outgoing: &Outgoing, now: Instant, from: LinkAddress, header: &Header) {
-        let known = self.known.get_mut(&header.sender).expect("known");
-        let may = now >= known.next_introduction;
+    fn introduce(&mut self, arrival: &Arrival<'_>) {
+        let sender = arrival.header.sender;
+        let known = self.known.get_mut(&sender).expect("known");
+        let may = arrival.now >= known.next_introduction;
         if may {
-            known.next_introduction = now + self.config.challenge_pause;
+            known.next_introduction = arrival.now + self.config.challenge_pause;
         }
         let floor = may.then_some(known.floor);
-        if self.answer(outgoing, now, from, header, Kind::Introduction, floor) {
+        if self.answer(arrival, Kind::Introduction, floor) {
             self.stats.introductions += 1;
         }
     }
 
-    fn answer(
-        &mut self,
-        outgoing: &Outgoing,
-        now: Instant,
-        from: LinkAddress,
-        header: &Header,
-        kind: Kind,
-        floor: Option<u64>,
-    ) -> bool {
-        let sealed = match (floor, from) {
-            (Some(floor), LinkAddress::Station(_))
-                if self.transmit.len() < TRANSMIT_LEN_MAX && self.answers.take(now) =>
-            {
-                let target = header.sender;
-                self.seal_in_epoch(outgoing, header.epoch, kind, Control { target, floor })
-            }
-            _ => None,
-        };
+    fn answer(&mut self, arrival: &Arrival<'_>, kind: Kind, floor: Option<u64>) -> bool {
+        let is_station = matches!(arrival.from, LinkAddress::Station(_));
+        let has_room = self.transmit.len() < TRANSMIT_LEN_MAX;
+        let floor = floor.filter(|_| is_station && has_room && self.answers.take(arrival.now));
+        let sealed = floor.and_then(|floor| self.seal(arrival, kind, floor));
         let Some(sealed) = sealed else {
             self.stats.unanswered += 1;
             return false;
         };
-        self.transmit.push_back((from, sealed));
+        self.transmit.push_back((arrival.from, sealed));
         true
     }
 
     /// Who still uses the previous epoch is answered in it.
-    fn seal_in_epoch(
-        &self,
-        outgoing: &Outgoing,
-        epoch: u32,
-        kind: Kind,
-        control: Control,
-    ) -> Option<Vec<u8>> {
-        if epoch == outgoing.epoch() {
-            return outgoing.seal_control(kind, None, control);
+    fn seal(&self, arrival: &Arrival<'_>, kind: Kind, floor: u64) -> Option<Vec<u8>> {
+        let Header { sender, epoch, .. } = arrival.header;
+        let control = Control {
+            target: sender,
+            floor,
+        };
+        if epoch == arrival.outgoing.epoch() {
+            return arrival.outgoing.seal_control(kind, None, control);
         }
-        let key = self.epoch(epoch)?.sender(self.id);
-        outgoing.seal_control(kind, Some(&key), control)
-    }
-
-    fn epoch(&self, epoch: u32) -> Option<&EpochKey> {
-        let previous = self.previous.as_ref().map(|(key, _)| key);
-        [Some(&self.current), previous]
-            .into_iter()
-            .flatten()
-            .find(|key| key.epoch == epoch)
+        let key = self.keys.derive(self.id, epoch)?;
+        arrival.outgoing.seal_control(kind, Some(&key), control)
     }
 
     /// With the key go the senders that were not heard since: nothing of theirs that was ever
     /// accepted can be opened any more, so they may introduce themselves anew.
     fn forget_previous(&mut self) {
-        let Some((key, _)) = self.previous.take() else {
+        let Some(over) = self.keys.forget_previous() else {
             return;
         };
-        self.keys.forget(key.epoch);
-        self.known.retain(|_, known| known.epoch > key.epoch);
-        let lost = self.waiting.forget(key.epoch);
+        self.known.retain(|_, known| known.epoch > over);
+        let lost = self.waiting.forget(over);
         self.stats.drop(SealDrop::UnknownEpoch, lost);
     }
-}
-
-fn open_body<'a>(
-    key: &SenderKey,
-    header: &Header,
-    body: &'a mut [u8],
-) -> Result<&'a [u8], SealDrop> {
-    let aad = Aad::from(header.bytes());
-    let opened = key.key.open_in_place(header.nonce(), aad, body);
-    opened.map(|plain| &*plain).map_err(|_| SealDrop::BadTag)
 }

@@ -6,7 +6,6 @@
 //!
 //! Implements: nothing of the thesis; RFC 5869 (HKDF), NIST SP 800-38D (AES-256-GCM).
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
@@ -14,7 +13,6 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::frame::SenderId;
-use crate::rng::Rng;
 
 /// Bytes of a secret.
 pub const KEY_LEN: usize = 32;
@@ -32,13 +30,6 @@ pub struct Key {
 impl Key {
     /// The key of `epoch` with this secret, which must come from a source that nobody can guess.
     pub fn new(secret: [u8; KEY_LEN], epoch: u32) -> Key {
-        Key { secret, epoch }
-    }
-
-    /// A key for simulated networks: whoever knows the seed knows it.
-    pub fn from_rng(rng: &mut Rng, epoch: u32) -> Key {
-        let mut secret = [0; KEY_LEN];
-        rng.fill(&mut secret);
         Key { secret, epoch }
     }
 
@@ -123,49 +114,6 @@ pub(super) struct SenderKey {
     pub(super) epoch: u32,
 }
 
-/// Keys that were derived before: the newest few of them. Only keys that have opened a frame come
-/// in here, so frames without the key throw nothing out.
-pub(super) struct KeyCache {
-    keys: BTreeMap<(SenderId, u32), SenderKey>,
-    order: VecDeque<(SenderId, u32)>,
-    len_max: usize,
-}
-
-impl KeyCache {
-    pub(super) fn new(len_max: usize) -> KeyCache {
-        let (keys, order) = Default::default();
-        KeyCache {
-            keys,
-            order,
-            len_max,
-        }
-    }
-
-    pub(super) fn get(&self, sender: SenderId, epoch: u32) -> Option<&SenderKey> {
-        self.keys.get(&(sender, epoch))
-    }
-
-    pub(super) fn insert(&mut self, sender: SenderId, key: SenderKey) {
-        if self.len_max == 0 {
-            return;
-        }
-        if self.order.len() == self.len_max
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.keys.remove(&oldest);
-        }
-        let at = (sender, key.epoch);
-        self.order.push_back(at);
-        let before = self.keys.insert(at, key);
-        assert!(before.is_none(), "a key is derived once while it is cached");
-    }
-
-    pub(super) fn forget(&mut self, epoch: u32) {
-        self.order.retain(|at| at.1 != epoch);
-        self.keys.retain(|at, _| at.1 != epoch);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,18 +133,5 @@ mod tests {
         assert_ne!(key.secret, next(1, 3).secret);
         assert_ne!(key.secret, next(2, 2).secret);
         assert!(Key::new([1; 32], u32::MAX).next(&[2; 32]).is_none());
-    }
-
-    #[test]
-    fn the_cache_keeps_the_newest() {
-        let key = EpochKey::new(&Key::new([1; 32], 0));
-        let id = |n| SenderId::new([n; 16]);
-        let mut cache = KeyCache::new(2);
-        (1..=3).for_each(|n| cache.insert(id(n), key.sender(id(n))));
-        assert_eq!(cache.keys.len(), 2);
-        assert!(cache.get(id(1), 0).is_none());
-        assert!(cache.get(id(2), 0).is_some() && cache.get(id(3), 0).is_some());
-        cache.forget(0);
-        assert_eq!((cache.keys.len(), cache.order.len()), (0, 0));
     }
 }

@@ -11,8 +11,11 @@
 //!   was made;
 //! - can drop and delay, which any network does.
 //!
-//! Who has the key is trusted: it can speak as anybody and read everything of the epoch. The
-//! station a frame comes from is not authenticated; answers go there.
+//! Who has the key is trusted: it can speak as anybody and read everything of the epoch. What is
+//! *not* protected: the stations. A frame may be made to come from or go to another station before
+//! it has been accepted there, which draws traffic to where it is dropped or late, and answers go to
+//! where a frame came from. Networks with the same key count as one network: frames may be carried
+//! from one to the other, and are accepted at most once there too.
 //!
 //! # Why no nonce comes twice
 //!
@@ -71,6 +74,7 @@
 mod frame;
 mod incoming;
 mod key;
+mod keyring;
 mod limit;
 mod outgoing;
 mod stats;

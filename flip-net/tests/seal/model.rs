@@ -129,18 +129,23 @@ impl Model {
                 self.announce(at);
             }
             1 if self.rekeys => {
-                // All get the new key, before anything else happens.
                 self.epoch += 1;
                 self.counts.rekeys += 1;
-                for (sealer, _) in &mut self.stations {
-                    sealer.rekey(self.now, key(self.epoch), GRACE).unwrap();
-                }
             }
-            2..200 => self.replay(),
+            2..50 => self.catch_up(at),
+            50..250 => self.replay(),
             _ => self.send_data(at),
         }
         while let Some(flight) = self.link.receive(self.now) {
             self.arrive(flight, false);
+        }
+    }
+
+    /// Stations get a new key one after the other, and may miss one.
+    fn catch_up(&mut self, at: usize) {
+        let (sealer, _) = &mut self.stations[at];
+        if sealer.outgoing().epoch() < self.epoch {
+            sealer.rekey(self.now, key(self.epoch), GRACE).unwrap();
         }
     }
 
