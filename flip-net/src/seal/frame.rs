@@ -194,3 +194,37 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
         .try_into()
         .expect("the field has the length of its type")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_of_the_key_that_seals_nonsense_is_not_believed() {
+        let [sender, target] = [1, 2].map(|n| SenderId::new([n; 16]));
+        let parse = |kind, target, floor, len: usize| {
+            let header = Header {
+                kind,
+                epoch: 0,
+                sender,
+                counter: 10,
+            };
+            let mut bytes = Control { target, floor }.bytes().to_vec();
+            bytes.resize(len, 0);
+            Control::parse(&header, &bytes)
+        };
+        let good = Control { target, floor: 10 };
+        assert_eq!(parse(Kind::Introduction, target, 10, CONTROL_LEN), Ok(good));
+        let everybody = SenderId::EVERYBODY;
+        for wrong in [
+            parse(Kind::Introduction, target, 11, CONTROL_LEN),
+            parse(Kind::Challenge, target, u64::MAX, CONTROL_LEN),
+            parse(Kind::Introduction, everybody, 0, CONTROL_LEN),
+            parse(Kind::Introduction, target, 10, CONTROL_LEN - 1),
+            parse(Kind::Introduction, target, 10, CONTROL_LEN + 1),
+            parse(Kind::Introduction, target, 10, 0),
+        ] {
+            assert_eq!(wrong, Err(SealDrop::Malformed));
+        }
+    }
+}

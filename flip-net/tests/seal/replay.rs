@@ -176,6 +176,21 @@ fn an_introduction_to_one_receiver_is_nothing_to_another() {
 }
 
 #[test]
+fn a_challenge_of_a_known_sender_is_answered_once() {
+    let (mut a, mut b) = (sealer(1), sealer(2));
+    meet(START, &mut a, &mut b);
+    let later = START + Duration::from_secs(1);
+    let challenge = a.announce().unwrap();
+    assert_eq!(open(&mut b, later, &challenge), Fate::Control);
+    assert_eq!(answers(&mut b).len(), 1);
+    for seconds in 2..10 {
+        let fate = open(&mut b, START + Duration::from_secs(seconds), &challenge);
+        assert_eq!(fate, Fate::Dropped(SealDrop::Replayed));
+        assert_eq!(answers(&mut b).len(), 0);
+    }
+}
+
+#[test]
 fn an_introduction_that_was_held_up_opens_nothing_old() {
     let (mut a, mut b) = (sealer(1), sealer(2));
     let old: Vec<_> = (0..10).map(|_| seal(&a, b"old")).collect();
