@@ -37,7 +37,7 @@
 //! since when:
 //!
 //! ```text
-//!   sender S (counter s)                         receiver R, made just now
+//!   sender S, has sealed #0 to #7                receiver R, made just now
 //!       |  data #7  ------------------------------->  authentic, S unknown: held
 //!       |  <-------  challenge R#0, target S, floor 0    by unicast to where #7 came from
 //!  knows R: whatever has counter 8 or more
@@ -51,22 +51,23 @@
 //! What is below the floor is dropped: **the first frames to a receiver that its sender had not
 //! heard of are lost**, since they could be replays; FLIP repeats its LOCATEs. [`Sealer::announce`]
 //! makes that rare: who broadcasts it when it starts is known to everybody, and knows everybody,
-//! one round trip later. A challenge introduces as well as it asks, so two that are new to each other need
-//! one each way.
+//! one round trip later. A challenge introduces as well as it asks, so two that are new to each
+//! other need one challenge and one introduction.
 //!
 //! An introduction is no use to other receivers, nor to this one when it starts again, since they
 //! have other ids. One that is delayed opens the window where it was sealed; no frame of that
-//! sender has passed before.
+//! sender has passed before, or none that could still be opened.
 //!
 //! # What an attacker can make us store or send
 //!
 //! Frames without a valid tag cost a key derivation and leave nothing but a count. Replayed frames
 //! of dead senders are authentic: each sender costs an entry among [`SealConfig::waiting_max`],
-//! held frames within three bounds, and a challenge of [`SEAL_OVERHEAD`] + 24 bytes, sent once per pause that
-//! doubles, all within [`SealConfig::answers_per_second`]. They may throw out entries
-//! of senders that just start, which delays these. Known senders, which are never thrown out
-//! within an epoch, are made by the living only; beyond [`SealConfig::senders_max`] new ones are
-//! refused.
+//! held frames within three bounds, and challenges of [`SEAL_OVERHEAD`] + 24 bytes with pauses that
+//! double, all within [`SealConfig::answers_per_second`]. They may throw out entries of senders
+//! that just start, and a frame of such a sender that is repeated from another station draws its
+//! challenges there: both delay these senders, and no others. Known senders, which are never thrown
+//! out within an epoch, are made by the living only; beyond [`SealConfig::senders_max`] new ones
+//! are refused.
 //!
 //! Implements: nothing of the thesis, which trusts its networks.
 //! Differs: `docs/differences.md`, keyed networks.
