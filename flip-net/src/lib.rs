@@ -17,6 +17,7 @@ pub mod flip_box;
 pub mod join;
 pub mod link;
 pub mod rng;
+pub mod seal;
 pub mod time;
 pub mod walk;
 pub mod wire;

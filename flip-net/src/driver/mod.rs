@@ -10,11 +10,19 @@
 )]
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
+pub mod guard;
+pub mod guarded;
+pub mod key_file;
 pub mod memory;
 pub mod udp;
 
+pub use guard::Guard;
+pub use guarded::GuardedDevice;
+pub use key_file::KeyError;
 pub use memory::{MemoryDevice, MemoryNetwork};
 pub use udp::{UdpConfig, UdpDevice};
+
+use std::sync::Arc;
 
 use crate::Frame;
 use crate::address::LinkAddress;
@@ -49,4 +57,34 @@ pub trait Device: Send + Sync {
 
     /// Frames that were lost here because they were not taken.
     fn lost(&self) -> u64;
+}
+
+impl<D: Device + ?Sized> Device for Arc<D> {
+    fn link(&self) -> Link {
+        (**self).link()
+    }
+
+    fn station(&self) -> LinkAddress {
+        (**self).station()
+    }
+
+    fn send(&self, frames: &[Frame]) {
+        (**self).send(frames);
+    }
+
+    fn listen(&self, group: u64, on: bool) {
+        (**self).listen(group, on);
+    }
+
+    fn receive(&self, wait: Duration, sink: &mut Sink<'_>) -> usize {
+        (**self).receive(wait, sink)
+    }
+
+    fn wake(&self) {
+        (**self).wake();
+    }
+
+    fn lost(&self) -> u64 {
+        (**self).lost()
+    }
 }
