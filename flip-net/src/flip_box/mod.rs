@@ -222,6 +222,17 @@ impl FlipBox {
         self.routes.locations(address)
     }
 
+    /// The attached networks: what each is to the box, and whether it is on.
+    pub fn networks(&self) -> impl Iterator<Item = (NetworkId, &Link, bool)> {
+        let ids = self.network_ids().zip(&self.networks);
+        ids.map(|(id, attached)| (id, &attached.link, attached.on))
+    }
+
+    /// The routing table: every address with its known ways, in the order of addresses.
+    pub fn routes(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
+        self.routes.iter()
+    }
+
     /// How many addresses the routing table has.
     pub fn routes_len(&self) -> usize {
         self.routes.len()

@@ -163,6 +163,12 @@ impl Routes {
             .map_or(&[], |entry| &entry.locations)
     }
 
+    /// Every address with its ways.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
+        let entries = self.table.iter();
+        entries.map(|(&address, entry)| (address, &entry.locations[..]))
+    }
+
     /// Sums over the ways to `address` that do not use network `except`.
     pub(crate) fn totals(&self, address: FlipAddress, except: Option<NetworkId>) -> Totals {
         let ways = self.locations(address).iter();
