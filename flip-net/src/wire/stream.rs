@@ -64,6 +64,11 @@ impl Deframer {
         }
     }
 
+    /// For another stream of the same kind.
+    pub fn anew(&self) -> Deframer {
+        Deframer::new(self.framing, self.mtu)
+    }
+
     /// Takes the next bytes of the stream; gives each frame that is complete now to `sink`.
     ///
     /// # Errors
