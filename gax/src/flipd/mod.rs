@@ -1,0 +1,3 @@
+//! flipd.
+pub mod config;
+pub mod trust;
