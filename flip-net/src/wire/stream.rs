@@ -34,9 +34,14 @@ pub enum StreamError {
     /// What stands where a header should be is none.
     #[error("no header where one should be: {0}")]
     Header(WireError),
-    /// A frame of no bytes, or of more than the tunnel carries.
-    #[error("a frame of {0} bytes")]
-    Length(u32),
+    /// A frame of no bytes, or of more than this end takes.
+    #[error("a frame of {len} bytes, where they have 1 to {max}")]
+    Length {
+        /// What its header says.
+        len: usize,
+        /// The most that is taken.
+        max: usize,
+    },
 }
 
 /// Cuts a stream into frames.
@@ -152,7 +157,7 @@ impl Deframer {
         }
         let whole = HEADER_LEN.saturating_add(length as usize);
         if whole > self.mtu {
-            return Err(StreamError::Length(length));
+            return Err(self.wrong_length(whole));
         }
         if flags & FLAG_VARIABLE == 0 {
             return Ok(Need::frame(0, whole));
@@ -171,11 +176,15 @@ impl Deframer {
         let Some(prefix) = bytes.get(..PREFIX_LEN) else {
             return Ok(Need::More(PREFIX_LEN));
         };
-        let length = u32::from_le_bytes(array(prefix));
-        if length == 0 || length as usize > self.mtu {
-            return Err(StreamError::Length(length));
+        let length = u32::from_le_bytes(array(prefix)) as usize;
+        if length == 0 || length > self.mtu {
+            return Err(self.wrong_length(length));
         }
-        Ok(Need::frame(PREFIX_LEN, PREFIX_LEN + length as usize))
+        Ok(Need::frame(PREFIX_LEN, PREFIX_LEN + length))
+    }
+
+    fn wrong_length(&self, len: usize) -> StreamError {
+        StreamError::Length { len, max: self.mtu }
     }
 
     fn partial_len_max(&self) -> usize {
@@ -316,6 +325,7 @@ mod tests {
 
     #[test]
     fn a_header_that_makes_no_sense_ends_the_stream() {
+        let too_long = |len| StreamError::Length { len, max: MTU };
         let mut no_version = packet(0, Order::Little);
         no_version[field::VERSION] = 2;
         check_refused(
@@ -330,11 +340,7 @@ mod tests {
             &outside,
             StreamError::Header(WireError::Bounds),
         );
-        check_refused(
-            Framing::Flip,
-            &packet(61, Order::Big),
-            StreamError::Length(61),
-        );
+        check_refused(Framing::Flip, &packet(61, Order::Big), too_long(101));
         for count in [6, 260] {
             let bad = with_variable(packet(0, Order::Little), count);
             let error = StreamError::Header(WireError::VariablePart);
@@ -343,9 +349,13 @@ mod tests {
         let mut endless = packet(0, Order::Little);
         endless[field::LENGTH].fill(0xff);
         endless[field::TOTAL].fill(0xff);
-        check_refused(Framing::Flip, &endless, StreamError::Length(u32::MAX));
-        check_refused(Framing::Length, &[0; 4], StreamError::Length(0));
-        check_refused(Framing::Length, &[101, 0, 0, 0], StreamError::Length(101));
+        check_refused(
+            Framing::Flip,
+            &endless,
+            too_long(HEADER_LEN + u32::MAX as usize),
+        );
+        check_refused(Framing::Length, &[0; 4], too_long(0));
+        check_refused(Framing::Length, &[101, 0, 0, 0], too_long(101));
     }
 
     #[test]

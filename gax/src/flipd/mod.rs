@@ -21,7 +21,8 @@ pub mod report;
 pub mod text;
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::fmt::Display;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
@@ -69,7 +70,7 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
     #[error("cannot read {path}: {error}")]
-    Unreadable { path: String, error: std::io::Error },
+    Unreadable { path: String, error: io::Error },
     #[error("{path}:{mistake}")]
     Mistake {
         path: String,
@@ -112,9 +113,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     outcome.unwrap_or_else(|stop| {
-        eprintln!("flipd: {stop}");
+        say(&stop);
         stop.status()
     })
+}
+
+/// A line for the one who started it. Nobody may be there any more, and that ends nothing.
+fn say(text: impl Display) {
+    let _ = writeln!(io::stderr(), "flipd: {text}");
 }
 
 /// Where `flipd status` is answered unless the configuration says something else.
@@ -136,13 +142,13 @@ fn read_config(path: &Path) -> Result<Config, Stop> {
     })
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
     file.take(CONFIG_LEN_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > CONFIG_LEN_MAX {
         let text = format!("it is longer than {CONFIG_LEN_MAX} bytes");
-        return Err(std::io::Error::other(text));
+        return Err(io::Error::other(text));
     }
     Ok(text)
 }

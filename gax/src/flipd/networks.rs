@@ -142,6 +142,7 @@ fn open_tunnel(end: End, mtu: usize) -> Result<Opened, OpenError> {
         end,
         framing: Framing::Flip,
         mtu,
+        silence: TcpTunnelConfig::SILENCE,
     };
     let device = TcpTunnelDevice::open(&config).map_err(|error| {
         let what = match &config.end {

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::config::{Config, Mistake, Network};
 use super::networks::{self, OpenError, Opened};
 use super::reload::{self, Change};
-use super::{Stop, default_socket, read_config, report};
+use super::{Stop, default_socket, read_config, report, say};
 use crate::status;
 
 /// How long one who asks may take to read the answer.
@@ -54,7 +54,7 @@ pub fn run(path: &Path) -> Result<u8, Stop> {
     let (listener, _file) = bind(&socket).map_err(|error| {
         let socket = socket.display();
         Stop::System(format!(
-            "cannot listen at {socket} for `flipd status`: {error}"
+            "cannot listen at {socket} for `flipd status`: {error}; `status` in the configuration sets another path"
         ))
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -135,7 +135,7 @@ async fn serve(
 /// One line for a network.
 fn introduce(network: &Network, opened: &Opened) {
     let mut line = format!(
-        "flipd: {}: {}, weight {}, mtu {}, {}, {}",
+        "{}: {}, weight {}, mtu {}, {}, {}",
         network.name,
         network.carrier.kind().name(),
         network.weight,
@@ -157,7 +157,7 @@ fn introduce(network: &Network, opened: &Opened) {
     if let Some(note) = opened.note {
         line += &format!(" ({note})");
     }
-    eprintln!("{line}");
+    say(line);
 }
 
 impl Flipd {
@@ -183,15 +183,15 @@ impl Flipd {
 fn reload(path: &Path, config: &mut Config, flipd: &Flipd) {
     let asked = match read_config(path) {
         Ok(asked) => asked,
-        Err(stop) => return eprintln!("flipd: {stop}; nothing is changed"),
+        Err(stop) => return say(format!("{stop}; nothing is changed")),
     };
     let changes = reload::changes(config, &asked);
     if changes.is_empty() {
-        eprintln!("flipd: {}: nothing has changed", path.display());
+        say(format!("{}: nothing has changed", path.display()));
     }
     for change in changes {
         match change {
-            Change::Restart(text) => eprintln!("flipd: {}: {text}", path.display()),
+            Change::Restart(text) => say(format!("{}: {text}", path.display())),
             Change::Trust { at, trusted } => {
                 let network = &mut config.networks[at];
                 network.trusted = trusted;
@@ -200,10 +200,10 @@ fn reload(path: &Path, config: &mut Config, flipd: &Flipd) {
                     .running
                     .with(|flip, _| flip.control(id, true, trusted));
                 let now = if trusted { "now" } else { "no longer" };
-                eprintln!(
-                    "flipd: network {} is {now} trusted; all routes are forgotten",
+                say(format!(
+                    "network {} is {now} trusted; all routes are forgotten",
                     network.name
-                );
+                ));
             }
         }
     }

@@ -33,13 +33,6 @@ const FRAME_LEN_MAX: usize = 1 << 20;
 const READ_LEN: usize = 64 << 10;
 /// Reads of one `receive`.
 const READS_MAX: usize = 16;
-/// How long a connection may be quiet before it is probed, how far apart the probes are, and how
-/// many may stay unanswered.
-const PROBE_AFTER: StdDuration = StdDuration::from_secs(10);
-const PROBE_EVERY: StdDuration = StdDuration::from_secs(3);
-const PROBES_MAX: u32 = 3;
-/// How long bytes may stay unacknowledged.
-const UNACKNOWLEDGED_MAX: StdDuration = StdDuration::from_secs(20);
 /// How long to leave callers alone after one could not be let in.
 const ACCEPT_PAUSE: StdDuration = StdDuration::from_millis(100);
 /// Connections that wait to be let in.
@@ -63,6 +56,14 @@ pub struct TcpTunnelConfig {
     pub framing: Framing,
     /// The largest frame. The peer must not send longer ones.
     pub mtu: usize,
+    /// How long a peer may say nothing at all, not even that it has heard, before it is given up.
+    /// The system counts in seconds.
+    pub silence: Duration,
+}
+
+impl TcpTunnelConfig {
+    /// Long enough for a network that has its bad moments.
+    pub const SILENCE: Duration = Duration::from_secs(20);
 }
 
 /// What a tunnel is doing.
@@ -80,6 +81,7 @@ pub struct TunnelState {
 pub struct TcpTunnelDevice {
     link: Link,
     framing: Framing,
+    silence: StdDuration,
     /// Where it listens, if it does.
     address: Option<SocketAddr>,
     receiver: Mutex<Receiver>,
@@ -150,6 +152,7 @@ impl TcpTunnelDevice {
         Ok(TcpTunnelDevice {
             link: Link::tunnel(mtu),
             framing: config.framing,
+            silence: StdDuration::from_micros(config.silence.as_micros()),
             address,
             receiver: Mutex::new(receiver),
             line: Mutex::default(),
@@ -186,7 +189,7 @@ impl TcpTunnelDevice {
 
     /// A new connection takes the place of the old one.
     fn install(&self, receiver: &mut Receiver, stream: TcpStream) -> io::Result<()> {
-        prepare(&stream)?;
+        prepare(&stream, self.silence)?;
         let peer = stream.peer_addr()?;
         self.hang_up(receiver, "replaced by a new connection");
         let mut line = self.line();
@@ -466,16 +469,19 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// Probes go out when a connection has been quiet for a while, so a peer that is gone is missed even by who has
+/// nothing to send to it.
+fn prepare(stream: &TcpStream, silence: StdDuration) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
+    let second = StdDuration::from_secs(1);
     let probes = TcpKeepalive::new()
-        .with_time(PROBE_AFTER)
-        .with_interval(PROBE_EVERY)
-        .with_retries(PROBES_MAX);
+        .with_time((silence / 2).max(second))
+        .with_interval((silence / 8).max(second))
+        .with_retries(4);
+    let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+    socket.set_tcp_user_timeout(Some(silence))
 }
 
 #[cfg(test)]
