@@ -136,3 +136,42 @@ fn nothing_known_is_said_so() {
     assert!(text.ends_with("\n\nno routes\n"), "{text}");
     assert!(!text.contains("DROPPED"));
 }
+
+#[test]
+fn the_manual_names_every_field() {
+    let manual = include_str!("../../../../docs/man/flipd.1");
+    let is_in_word = |c: char| c.is_alphanumeric() || c == '_';
+    let words: Vec<&str> = manual.split(|c| !is_in_word(c)).collect();
+    // Who writes a field that is not known is told those that are.
+    let mut fields = Vec::new();
+    for text in ["none = 1", "[[network]]\nnone = 1"] {
+        let mistake = crate::flipd::config::parse(text).expect_err("no such field");
+        let (_, known) = mistake.text.split_once("expected").expect("a list");
+        fields.extend(known.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    assert!(fields.iter().any(|field| field == "insecure"), "{fields:?}");
+    keys(&serde_json::to_value(report()).expect("JSON"), &mut fields);
+    assert!(fields.iter().any(|field| field == "idle_s"), "{fields:?}");
+    for field in fields {
+        assert!(
+            words.contains(&field.as_str()),
+            "`{field}` is not in the manual"
+        );
+    }
+}
+
+fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                // What comes below it are reasons.
+                if name != "dropped" {
+                    keys(value, found);
+                }
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
