@@ -14,12 +14,14 @@ pub mod guard;
 pub mod guarded;
 pub mod key_file;
 pub mod memory;
+pub mod tunnel;
 pub mod udp;
 
 pub use guard::Guard;
 pub use guarded::GuardedDevice;
 pub use key_file::KeyError;
 pub use memory::{MemoryDevice, MemoryNetwork};
+pub use tunnel::{End, TcpTunnelConfig, TcpTunnelDevice, TunnelState};
 pub use udp::{UdpConfig, UdpDevice};
 
 use std::sync::Arc;
