@@ -11,9 +11,11 @@
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
 pub mod memory;
+pub mod shm;
 pub mod udp;
 
 pub use memory::{MemoryDevice, MemoryNetwork};
+pub use shm::{ShmDevice, ShmSegment};
 pub use udp::{UdpConfig, UdpDevice};
 
 use crate::Frame;
