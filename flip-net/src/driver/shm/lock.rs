@@ -73,6 +73,12 @@ impl Kind {
         });
         Ok(found.expect("the C library marks a mutex that is robust and shared"))
     }
+
+    /// Which word of a mutex it is.
+    #[cfg(test)]
+    pub(super) fn word(self) -> usize {
+        self.word
+    }
 }
 
 impl RobustMutex {

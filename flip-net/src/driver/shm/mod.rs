@@ -31,6 +31,9 @@ mod ring;
 mod segment;
 mod wait;
 
+#[cfg(test)]
+mod tests;
+
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

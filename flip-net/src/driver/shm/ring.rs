@@ -33,6 +33,9 @@
 //! What the memory holds is believed only where it does no harm: places are computed modulo the size, lengths
 //! are checked against the tail and the end, and the receiver's head is its own.
 
+#[cfg(test)]
+pub(super) mod testing;
+
 use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
