@@ -143,6 +143,19 @@ struct Place {
     record: u64,
 }
 
+/// What a writer has done so far. Each is a point at which it may die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It has the lock.
+    Locked,
+    /// The record is written, beyond the tail.
+    Written,
+    /// The tail was moved.
+    Published,
+    /// The receiver is not asleep any more, as far as others know; it is not woken yet.
+    Roused,
+}
+
 /// The first word of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RecordHead {
@@ -276,6 +289,17 @@ impl<'a> Ring<'a> {
         payload: &[u8],
         patience: &mut Patience,
     ) -> Result<(), Refused> {
+        self.put_watched(from, payload, patience, |_| {})
+    }
+
+    /// The same, and somebody is told of each step that was made.
+    fn put_watched(
+        &self,
+        from: u16,
+        payload: &[u8],
+        patience: &mut Patience,
+        watch: impl Fn(Step),
+    ) -> Result<(), Refused> {
         let mut guard = match self.control.lock.0.lock(self.kind, patience) {
             Ok(guard) => guard,
             Err(NotLocked::Held) => return Err(Refused::Locked),
@@ -287,11 +311,17 @@ impl<'a> Ring<'a> {
             guard.mend();
             self.call_receiver();
         }
+        watch(Step::Locked);
         let place = self.reserve(record_len(payload.len()))?;
         self.write(&place, from, payload);
+        watch(Step::Written);
         self.publish(&place);
-        if self.control.receiver.0.sleep.load(Ordering::Relaxed) == ASLEEP {
-            self.call_receiver();
+        watch(Step::Published);
+        let sleep = &self.control.receiver.0.sleep;
+        if sleep.load(Ordering::Relaxed) == ASLEEP {
+            sleep.store(AWAKE, Ordering::SeqCst);
+            watch(Step::Roused);
+            futex_wake(sleep);
         }
         Ok(())
     }

@@ -1,62 +1,34 @@
-//! What tests do to a ring: look into it, stop in the middle, and write nonsense.
+//! What tests do to a ring: look into it, stop in the middle of a record, and write nonsense.
 
 use super::*;
 use crate::rng::Rng;
 
-/// How far a writer comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::driver::shm) enum Stage {
-    /// It has the lock.
-    Locked,
-    /// Half of the record is written.
-    Half,
-    /// All of the record is written.
-    Written,
-    /// The tail was moved.
-    Published,
-    /// The receiver is not asleep any more, as far as others know, and was not woken.
-    Silenced,
-}
-
-impl Stage {
-    pub(in crate::driver::shm) const ALL: [Stage; 5] = [
-        Stage::Locked,
-        Stage::Half,
-        Stage::Written,
-        Stage::Published,
-        Stage::Silenced,
-    ];
-
-    /// Whether the record can be seen.
-    pub(in crate::driver::shm) fn is_complete(self) -> bool {
-        matches!(self, Stage::Published | Stage::Silenced)
-    }
-}
-
 impl Ring<'_> {
-    /// Does what `put` does up to a point, and never gives the lock back.
-    pub(in crate::driver::shm) fn stop_at(&self, stage: Stage, from: u16, payload: &[u8]) {
-        let lock = &self.control.lock.0;
-        let guard = lock.lock(self.kind, &mut Patience::new(Duration::from_secs(60)));
-        std::mem::forget(guard.expect("a lock that nobody keeps"));
-        if stage == Stage::Locked {
-            return;
-        }
-        let place = self.reserve(record_len(payload.len())).expect("room");
-        self.write(&place, from, payload);
-        if stage == Stage::Half {
-            let half = payload.len() / 2;
-            let rest = self.payload(place.tail.wrapping_add(place.padding), payload.len());
-            // SAFETY: the bytes are those of the payload, written just now.
-            unsafe { rest.add(half).write_bytes(0, payload.len() - half) };
-        }
-        if stage.is_complete() {
-            self.publish(&place);
-        }
-        if stage == Stage::Silenced {
-            let sleep = &self.control.receiver.0.sleep;
-            sleep.store(AWAKE, Ordering::SeqCst);
-        }
+    /// Puts a record and does `then` at one step; where the record is written, only half of it is
+    /// so.
+    pub(in crate::driver::shm) fn put_half(
+        &self,
+        from: u16,
+        payload: &[u8],
+        at: Step,
+        then: impl Fn(),
+    ) {
+        let start = self.tail();
+        let watch = |step| {
+            if step == at {
+                if step == Step::Written {
+                    let place = self.place(start, record_len(payload.len()));
+                    let half = payload.len() / 2;
+                    let bytes = self.payload(start.wrapping_add(place.padding), payload.len());
+                    // SAFETY: the bytes are the second half of the payload, and nobody sees them.
+                    unsafe { bytes.add(half).write_bytes(0, payload.len() - half) };
+                }
+                then();
+            }
+        };
+        let mut patience = Patience::new(Duration::from_secs(60));
+        self.put_watched(from, payload, &mut patience, watch)
+            .expect("a ring with room");
     }
 
     pub(in crate::driver::shm) fn is_writer_waiting(&self) -> bool {

@@ -1,4 +1,4 @@
-//! One ring against a queue: random puts and takes, and the same frames in the same order.
+//! One ring by itself: against a queue, and the steps of falling asleep.
 
 use std::collections::VecDeque;
 
@@ -81,4 +81,68 @@ fn positions_may_pass_every_number() {
     for seed in 100..105 {
         run(seed, 4_096, u64::MAX - 10_007);
     }
+}
+
+/// Runs `check` on a ring that is empty and open.
+fn with_ring(check: impl FnOnce(Ring<'_>)) {
+    let segment = ShmSegment::create(1, 4_096).unwrap();
+    let mapping = Mapping::open(segment.as_fd()).unwrap();
+    let ring = mapping.ring(0);
+    ring.set_state(State::Open);
+    check(ring);
+}
+
+fn put(ring: &Ring<'_>, len: usize) -> Result<(), Refused> {
+    ring.put(0, &vec![0; len], &mut Patience::new(Duration::ZERO))
+}
+
+/// Goes to sleep; fails if nothing keeps it from that.
+fn check_wakes(ring: &Ring<'_>, is_called: impl Fn() -> bool) {
+    let start = StdInstant::now();
+    ring.sleep(&Reader::default(), LONG, is_called);
+    assert!(start.elapsed() < LONG_STD / 2, "it slept to the end");
+    assert!(!ring.is_receiver_asleep());
+}
+
+#[test]
+fn a_frame_before_the_sleep_is_announced_prevents_it() {
+    with_ring(|ring| {
+        put(&ring, 10).unwrap();
+        check_wakes(&ring, || false);
+    });
+}
+
+#[test]
+fn a_frame_after_the_last_look_prevents_the_sleep() {
+    with_ring(|ring| {
+        // This question is the last thing before the kernel is asked to wait.
+        check_wakes(&ring, || {
+            put(&ring, 10).unwrap();
+            false
+        });
+    });
+}
+
+#[test]
+fn a_call_prevents_the_sleep_whenever_it_comes() {
+    with_ring(|ring| {
+        check_wakes(&ring, || true);
+        check_wakes(&ring, || {
+            ring.call_receiver();
+            false
+        });
+    });
+}
+
+#[test]
+fn who_makes_room_calls_those_who_want_it() {
+    with_ring(|ring| {
+        while put(&ring, 400).is_ok() {}
+        let mut patience = Patience::new(Duration::from_millis(1));
+        ring.wait_for_room(400, &mut patience);
+        assert!(ring.is_writer_waiting());
+        Reader::default().drain(&ring, &mut |_, _| {});
+        assert!(!ring.is_writer_waiting());
+        put(&ring, 400).unwrap();
+    });
 }

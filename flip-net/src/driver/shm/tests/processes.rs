@@ -1,6 +1,6 @@
 //! Several processes: frames between them, and processes that are killed wherever it hurts.
 
-use super::super::ring::testing::Stage;
+use super::super::ring::Step;
 use super::*;
 
 /// The path of a test in this file.
@@ -121,16 +121,32 @@ fn writers_at_once_lose_and_double_nothing() {
 
 const TORN: [u8; 1_000] = [0xee; 1_000];
 
-/// In a child: a writer that comes to a certain point of a record.
+const STEPS: [Step; 4] = [Step::Locked, Step::Written, Step::Published, Step::Roused];
+
+/// In a child: a writer that comes to a certain step of a record.
 fn play_torn_writer(part: &str) {
     let device = patient(inherited(), 1);
-    let stage = Stage::ALL[part.parse::<usize>().unwrap()];
+    let step = STEPS.into_iter().find(|step| format!("{step:?}") == part);
     report("open");
     // A frame tells it to go on.
     receive(&device, 1);
-    device.mapping.ring(0).stop_at(stage, 1, &TORN);
-    report("there");
-    stay()
+    device
+        .mapping
+        .ring(0)
+        .put_half(1, &TORN, step.unwrap(), || {
+            report("there");
+            stay()
+        });
+    panic!("the step was not made");
+}
+
+/// Starts a writer, lets it come to that step of a record to processor 0, and kills it there.
+fn kill_a_writer(test: &str, segment: &ShmSegment, other: &ShmDevice, step: Step) {
+    let mut writer = Process::start(test, segment, &format!("{step:?}"));
+    writer.wait_for("open");
+    other.send(&[frame(to(1), "go")]);
+    writer.wait_for("there");
+    writer.kill();
 }
 
 #[test]
@@ -138,39 +154,32 @@ fn a_writer_that_is_killed_in_a_record_leaves_nothing_of_it() {
     if let Some(part) = part() {
         return play_torn_writer(&part);
     }
-    // Where the record begins: with room to the end of the ring, and so that it needs padding.
-    for (before, (at, stage)) in [0, 3].into_iter().flat_map(|before| {
-        Stage::ALL
-            .into_iter()
-            .enumerate()
-            .map(move |stage| (before, stage))
-    }) {
-        let segment = ShmSegment::create(3, SMALL).unwrap();
-        let receiver = patient(&segment, 0);
-        let other = patient(&segment, 2);
-        for _ in 0..before {
-            other.send(&[frame(to(0), TORN)]);
-            assert_eq!(receive_now(&receiver).len(), 1);
+    let test = this!(a_writer_that_is_killed_in_a_record_leaves_nothing_of_it);
+    for step in [Step::Locked, Step::Written, Step::Published] {
+        // With room to the end of the ring, and so that the record needs padding.
+        for before in [0, 3] {
+            let segment = ShmSegment::create(3, SMALL).unwrap();
+            let receiver = patient(&segment, 0);
+            let other = patient(&segment, 2);
+            for _ in 0..before {
+                other.send(&[frame(to(0), TORN)]);
+                assert_eq!(receive_now(&receiver).len(), 1);
+            }
+            kill_a_writer(test, &segment, &other, step);
+            let is_complete = step == Step::Published;
+            let seen = is_complete.then(|| (to(1), TORN.to_vec()));
+            assert!(receive_now(&receiver).into_iter().eq(seen), "{step:?}");
+            // The others go on: as many frames as the ring has room for, many times.
+            for round in 0..20_u8 {
+                other.send(&[(); 9].map(|()| frame(to(0), [round; 400])));
+                assert_eq!(receive_now(&receiver), vec![(to(2), vec![round; 400]); 9]);
+            }
+            assert_eq!(
+                (other.lost(), receiver.counts().nonsense),
+                (0, 0),
+                "{step:?}"
+            );
         }
-        let test = this!(a_writer_that_is_killed_in_a_record_leaves_nothing_of_it);
-        let mut writer = Process::start(test, &segment, &at.to_string());
-        writer.wait_for("open");
-        other.send(&[frame(to(1), "go")]);
-        writer.wait_for("there");
-        writer.kill();
-        let torn = stage.is_complete().then(|| (to(1), TORN.to_vec()));
-        let seen: Received = torn.into_iter().collect();
-        assert_eq!(receive_now(&receiver), seen, "{stage:?}");
-        // The others go on: as many frames as the ring has room for, many times.
-        for round in 0..20_u8 {
-            other.send(&[(); 9].map(|()| frame(to(0), [round; 400])));
-            assert_eq!(receive_now(&receiver), vec![(to(2), vec![round; 400]); 9]);
-        }
-        assert_eq!(
-            (other.lost(), receiver.counts().nonsense),
-            (0, 0),
-            "{stage:?}"
-        );
     }
 }
 
@@ -182,23 +191,13 @@ fn a_receiver_is_woken_by_the_next_writer_if_the_one_who_should_was_killed() {
     let segment = ShmSegment::create(3, SMALL).unwrap();
     let receiver = patient(&segment, 0);
     let other = patient(&segment, 2);
-    let at = Stage::ALL
-        .iter()
-        .position(|stage| *stage == Stage::Silenced);
-    let mut writer = Process::start(
-        this!(a_receiver_is_woken_by_the_next_writer_if_the_one_who_should_was_killed),
-        &segment,
-        &at.unwrap().to_string(),
-    );
-    writer.wait_for("open");
+    let test = this!(a_receiver_is_woken_by_the_next_writer_if_the_one_who_should_was_killed);
     std::thread::scope(|scope| {
         let start = StdInstant::now();
         let waiter = scope.spawn(|| receiver.receive(LONG, &mut |_, _| {}));
         // The kernel has put it to sleep: it is not only about to.
         wait_until("sleep", || is_asleep_in_kernel(&receiver.own()));
-        other.send(&[frame(to(1), "go")]);
-        writer.wait_for("there");
-        writer.kill();
+        kill_a_writer(test, &segment, &other, Step::Roused);
         other.send(&[frame(to(0), "up")]);
         let count = waiter.join().unwrap();
         assert!(start.elapsed() < LONG_STD / 2, "it slept to the end");
@@ -278,10 +277,8 @@ fn nothing_is_left_behind_whatever_dies() {
     };
     let segment = ShmSegment::create(3, SMALL).unwrap();
     let devices = [patient(&segment, 0), patient(&segment, 2)];
-    let mut writer = Process::start(this!(nothing_is_left_behind_whatever_dies), &segment, "1");
-    writer.wait_for("open");
-    devices[0].send(&[frame(to(1), "go")]);
-    writer.wait_for("there");
+    let test = this!(nothing_is_left_behind_whatever_dies);
+    kill_a_writer(test, &segment, &devices[1], Step::Written);
     let file = std::fs::File::from(OwnedFd::from(segment));
     let inode = file.metadata().unwrap().ino();
     // No folder has a name for it, so it lasts as long as processes have it open or mapped.
@@ -294,7 +291,6 @@ fn nothing_is_left_behind_whatever_dies() {
         })
     };
     assert!(is_mapped());
-    writer.kill();
     drop((devices, file));
     assert!(!is_mapped(), "a device leaves memory behind");
     let left: Vec<_> = shared_files()
