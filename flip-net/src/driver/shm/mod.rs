@@ -35,8 +35,8 @@ mod wait;
 mod tests;
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use segment::{ShmOpenError, ShmSegment};
 
@@ -61,7 +61,7 @@ pub struct ShmDevice {
     number: u16,
     link: Link,
     patience: Duration,
-    reader: Mutex<Reader>,
+    reader: Reader,
     /// Somebody wants the `receive` that sleeps, or the next one, to return.
     woken: AtomicBool,
     /// A `receive` sleeps, or is about to.
@@ -135,7 +135,7 @@ impl ShmDevice {
             number,
             link: Link::shm(mtu),
             patience: SEND_PATIENCE,
-            reader: Mutex::default(),
+            reader: Reader::default(),
             woken: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             counters: Counters::default(),
@@ -164,10 +164,6 @@ impl ShmDevice {
 
     fn own(&self) -> Ring<'_> {
         self.mapping.ring(self.number)
-    }
-
-    fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts one frame on the network; errors are counted, one for each ring.
@@ -232,7 +228,7 @@ impl ShmDevice {
     }
 
     fn drain(&self, sink: &mut Sink<'_>) -> usize {
-        let drained = self.reader().drain(&self.own(), sink);
+        let drained = self.reader.drain(&self.own(), sink);
         if drained.nonsense > 0 {
             let nonsense = &self.counters.nonsense;
             nonsense.fetch_add(drained.nonsense, Ordering::Relaxed);
@@ -246,10 +242,9 @@ impl ShmDevice {
     /// is set before `asleep` is looked at, all of it sequentially consistent. It needs no word
     /// that another process writes, so it does not depend on others.
     fn sleep(&self, wait: Duration) {
-        let reader = *self.reader();
         self.asleep.store(true, Ordering::SeqCst);
         self.own()
-            .sleep(&reader, wait, || self.woken.load(Ordering::SeqCst));
+            .sleep(&self.reader, wait, || self.woken.load(Ordering::SeqCst));
         self.asleep.store(false, Ordering::SeqCst);
     }
 }

@@ -1,7 +1,11 @@
 //! What tests do to a ring: look into it, stop in the middle of a record, and write nonsense.
 
+use std::ptr;
+
 use super::*;
+use crate::driver::shm::wait::Patience;
 use crate::rng::Rng;
+use crate::time::Duration;
 
 impl Ring<'_> {
     /// Puts a record and does `then` at one step; where the record is written, only half of it is
@@ -50,10 +54,9 @@ impl Ring<'_> {
         let head_seen = &self.control.tail.0.head_seen;
         head_seen.store(position, Ordering::SeqCst);
         self.control.head.0.store(position, Ordering::SeqCst);
-        Reader {
-            head: position,
-            broken: false,
-        }
+        let reader = Reader::default();
+        reader.head.store(position, Ordering::SeqCst);
+        reader
     }
 
     pub(in crate::driver::shm) fn set_tail(&self, position: u64) {

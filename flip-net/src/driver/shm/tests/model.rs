@@ -15,7 +15,7 @@ fn run(seed: u64, ring_bytes: usize, start: u64) {
     let segment = ShmSegment::create(1, ring_bytes).unwrap();
     let mapping = Mapping::open(segment.as_fd()).unwrap();
     let ring = mapping.ring(0);
-    let mut reader = ring.start_at(start);
+    let reader = ring.start_at(start);
     let mut model: VecDeque<(u16, Vec<u8>)> = VecDeque::new();
     let mut in_use = 0;
     let len_max = payload_len_max(ring_bytes);
