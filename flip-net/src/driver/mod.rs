@@ -15,6 +15,7 @@ pub mod guarded;
 pub mod key_file;
 pub mod memory;
 pub mod tunnel;
+pub mod shm;
 pub mod udp;
 
 pub use guard::Guard;
@@ -22,6 +23,7 @@ pub use guarded::GuardedDevice;
 pub use key_file::KeyError;
 pub use memory::{MemoryDevice, MemoryNetwork};
 pub use tunnel::{End, TcpTunnelConfig, TcpTunnelDevice, TunnelState};
+pub use shm::{ShmDevice, ShmSegment};
 pub use udp::{UdpConfig, UdpDevice};
 
 use std::sync::Arc;
