@@ -10,11 +10,15 @@
 )]
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
+mod drops;
 pub mod memory;
+mod os;
 pub mod udp;
 
 pub use memory::{MemoryDevice, MemoryNetwork};
-pub use udp::{UdpConfig, UdpDevice};
+pub use udp::{UdpConfig, UdpDevice, UdpError};
+
+use std::collections::BTreeMap;
 
 use crate::Frame;
 use crate::address::LinkAddress;
@@ -49,4 +53,9 @@ pub trait Device: Send + Sync {
 
     /// Frames that were lost here because they were not taken.
     fn lost(&self) -> u64;
+
+    /// Frames that came in and were not given to a sink, by the reason why.
+    fn drops(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
+    }
 }
