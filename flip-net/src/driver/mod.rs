@@ -11,10 +11,13 @@
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
 mod drops;
+pub mod ethernet;
 pub mod memory;
+pub mod namespace;
 mod os;
 pub mod udp;
 
+pub use ethernet::{EthernetConfig, EthernetDevice, EthernetError, Station};
 pub use memory::{MemoryDevice, MemoryNetwork};
 pub use udp::{UdpConfig, UdpDevice, UdpError};
 

@@ -9,13 +9,6 @@ use socket2::{SockAddr, SockAddrStorage};
 #[derive(Clone, Copy)]
 pub(in crate::driver) struct Name(pub(super) libc::sockaddr_storage);
 
-/// The name of a station on a packet socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::driver) struct PacketName {
-    /// What the kernel thinks of the frame: for this host, for another, on its way out.
-    pub(in crate::driver) packet_type: u8,
-}
-
 impl Name {
     pub(in crate::driver) const LEN: usize = mem::size_of::<libc::sockaddr_storage>();
 
@@ -48,18 +41,6 @@ impl Name {
             _ => return None,
         };
         Some(normalised(address))
-    }
-
-    pub(in crate::driver) fn to_packet_name(self) -> Option<PacketName> {
-        if libc::c_int::from(self.0.ss_family) != libc::AF_PACKET {
-            return None;
-        }
-        let storage: *const libc::sockaddr_storage = &self.0;
-        // SAFETY: the storage is larger than every name, and aligned for each; the family fits.
-        let raw = unsafe { &*storage.cast::<libc::sockaddr_ll>() };
-        Some(PacketName {
-            packet_type: raw.sll_pkttype,
-        })
     }
 }
 

@@ -19,6 +19,8 @@ pub(in crate::driver) unsafe trait Plain {}
 
 // SAFETY: an int.
 unsafe impl Plain for libc::c_int {}
+// SAFETY: an int, two shorts and eight bytes; no padding.
+unsafe impl Plain for libc::packet_mreq {}
 
 /// Sets an option.
 pub(in crate::driver) fn set<T: Plain>(
