@@ -58,6 +58,8 @@ fn cable() -> Option<[Namespace; 2]> {
     ));
     hosts[0].ip("link set west up");
     hosts[1].ip("link set east up");
+    hosts[0].wait_until_up("west");
+    hosts[1].wait_until_up("east");
     Some(hosts)
 }
 
@@ -200,6 +202,8 @@ fn processors_share_a_bridge_and_its_ports() {
         ));
         middle.ip(&format!("link set {port} master br0 up"));
         host.ip("link set port up");
+        host.wait_until_up("port");
+        middle.wait_until_up(&port);
         devices.push(open(&host, "port", drawn(seed)));
         devices.push(open(&host, "port", drawn(seed + 1)));
         hosts.push(host);
@@ -281,6 +285,8 @@ fn a_cable_may_be_pulled_and_plugged_again() {
             a.receive(LONG, &mut |_, _| panic!("nothing can come"));
         }
         left.ip("link set west up");
+        left.wait_until_up("west");
+        right.wait_until_up("east");
         b.send(&[
             frame(LinkAddress::Multicast(group), text("group")),
             frame(a.station(), text("light")),

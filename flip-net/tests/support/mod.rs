@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// A network namespace.
 pub(crate) struct Namespace {
@@ -30,8 +31,20 @@ impl Namespace {
         None
     }
 
-    /// Runs `ip` in there; the arguments are separated by blanks.
-    pub(crate) fn ip(&self, arguments: &str) {
+    /// Waits until frames pass an interface: that is some time after both of its ends are set up.
+    pub(crate) fn wait_until_up(&self, interface: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let state = self.ip(&format!("link show dev {interface}"));
+            if state.contains("state UP") && !state.contains("qdisc noop ") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{state}");
+        }
+    }
+
+    /// Runs `ip` in there; the arguments are separated by blanks. Gives what it says.
+    pub(crate) fn ip(&self, arguments: &str) -> String {
         let output = Command::new("ip")
             .args(["-n", &self.name])
             .args(arguments.split(' '))
@@ -39,6 +52,7 @@ impl Namespace {
             .expect("`ip` made the namespace");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ip {arguments}: {text}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 

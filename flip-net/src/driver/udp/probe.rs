@@ -7,8 +7,9 @@ use std::time::Instant as StdInstant;
 
 use crate::time::Duration;
 
-/// Probes after the start.
-const ROUNDS: u32 = 7;
+/// Probes after the start. The last one goes out after five seconds: interfaces that have just been
+/// set up may need a while.
+const ROUNDS: u32 = 10;
 /// What lies between the first two; it doubles from one to the next.
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 /// Probes because of peers that turned up late.
@@ -68,12 +69,6 @@ impl Probing {
     pub(super) fn end(&self) {
         self.lock().rounds = 0;
         self.next.store(NEVER, Ordering::Release);
-    }
-
-    /// Whether no probe is to come.
-    #[cfg(test)]
-    pub(super) fn is_over(&self) -> bool {
-        self.next.load(Ordering::Acquire) == NEVER
     }
 
     /// Whether a probe is to be sent now; if so the next one is planned.

@@ -140,32 +140,6 @@ fn frames_travel_by_multicast_once_all_have_answered() {
 }
 
 #[test]
-fn multicast_on_ipv6_is_tried_too() {
-    let config = UdpConfig {
-        multicast: Some(SocketAddr::new(
-            "ff11::8146".parse().unwrap(),
-            group().port(),
-        )),
-        ..loopback_v6()
-    };
-    let Ok(first) = UdpDevice::open(&config) else {
-        println!("skipped: no IPv6 on this loopback");
-        return;
-    };
-    let [second, third] = open(&config);
-    let devices = [first, second, third];
-    introduce(&devices.each_ref());
-    // It may join the group and still not hear it: then every peer gets a copy.
-    until("all hear, or nobody asks any more", || {
-        let receive = |device| assert_eq!(look(device, SHORT), []);
-        devices.iter().for_each(receive);
-        devices.iter().all(|device| device.probing.is_over())
-    });
-    println!("{} of 2 peers hear the group", devices[0].hearing().len());
-    check_three(&devices);
-}
-
-#[test]
 fn everybody_gets_a_frame_once_in_a_mixture() {
     let config = UdpConfig::loopback(Some(group()));
     let [a, b, c, late] = open(&config);
