@@ -1,6 +1,11 @@
 //! UDP between hosts that are network namespaces: which interface is taken, what IP has to cut, and
 //! who hears a group.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "sockets and namespaces take the time they take"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

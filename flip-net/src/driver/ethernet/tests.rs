@@ -7,6 +7,7 @@ use crate::driver::namespace::within;
 use crate::driver::os::name;
 
 #[path = "../../../tests/support/mod.rs"]
+#[allow(dead_code, reason = "the tests beside it need more")]
 mod support;
 
 const OWN: Address = [2, 0, 0, 0, 0, 1];

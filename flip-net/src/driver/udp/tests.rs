@@ -1,6 +1,6 @@
 //! The device over real sockets of the loopback interface.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration as StdDuration, Instant as StdInstant};
 
