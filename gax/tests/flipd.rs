@@ -3,7 +3,7 @@
 //! Every test has loopback addresses of its own, drawn from the number of this process, so ports are never in anybody's way.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -59,12 +59,12 @@ struct Node {
 impl Node {
     fn new(at: Ipv4Addr, peers: &[Ipv4Addr]) -> Node {
         let config = UdpConfig {
-            interface: at,
+            interface: at.into(),
             port: PORT,
             ..UdpConfig::loopback(None)
         };
         let device = UdpDevice::open(&config).expect("a loopback address of our own");
-        let peers = peers.iter().map(|peer| SocketAddrV4::new(*peer, PORT));
+        let peers = peers.iter().map(|peer| SocketAddr::from((*peer, PORT)));
         device.set_peers(&peers.collect::<Vec<_>>());
         let device: Arc<dyn Device> = Arc::new(device);
         let mut flip = FlipBox::new(Config::default());
@@ -506,6 +506,63 @@ fn a_tunnel_over_udp_joins_two_flipds() {
     assert!(one.status().networks[1].received.types["UNIDATA"] > 50);
 }
 
+/// Two flipds joined by a tunnel of this kind, each end with its own key: whether they reach each other.
+fn check_keyed(ends: [String; 2], keys: [&str; 2], expected: bool) {
+    let [left, right, a, b] = [(); 4].map(|()| fresh());
+    let folder = Folder::new();
+    let keyed = |end: &String, key: &str| {
+        let path = folder.0.join(key);
+        if !path.exists() {
+            std::fs::write(&path, format!("{}\n", key.repeat(64))).expect("a file of our own");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
+        }
+        format!("{end}key = {:?}\n", path)
+    };
+    let near = udp("left", left, &[a], "") + &keyed(&ends[0], keys[0]);
+    let far = udp("right", right, &[b], "") + &keyed(&ends[1], keys[1]);
+    let (one, lines) = Flipd::start(&near);
+    let (two, _) = Flipd::start(&far);
+    assert!(lines[1].contains(", trusted, keyed"), "{}", lines[1]);
+    assert!(one.status().networks[1].keyed);
+    let (a, b) = (Node::new(a, &[left]), Node::new(b, &[right]));
+    if expected {
+        a.check_reaches(&b, b"sealed");
+        b.check_reaches(&a, &vec![3; 100_000]);
+        return;
+    }
+    a.send_with(&b, b"for other eyes", SendOptions::default());
+    let Event::NotDelivered { reason, .. } = a.event() else {
+        panic!("it was delivered")
+    };
+    assert_eq!(reason, Undelivered::NotLocated);
+    for flipd in [&one, &two] {
+        assert_eq!(flipd.status().networks[1].received.packets, 0);
+    }
+}
+
+#[test]
+fn a_tunnel_with_a_key_is_for_those_who_have_it() {
+    let ends = || {
+        let (near, far) = (fresh(), fresh());
+        let end = |at: Ipv4Addr, peer: Ipv4Addr| {
+            let more = format!("interface = \"{at}\"\nport = {PORT}\npeers = [\"{peer}:{PORT}\"]");
+            tunnel("tunnel-udp", &more)
+        };
+        [end(near, far), end(far, near)]
+    };
+    check_keyed(ends(), ["a", "a"], true);
+    check_keyed(ends(), ["a", "b"], false);
+    let streams = || {
+        let door = fresh();
+        [
+            tunnel("tunnel-tcp", &format!("listen = \"{door}:33093\"")),
+            tunnel("tunnel-tcp", &format!("connect = \"{door}:33093\"")),
+        ]
+    };
+    check_keyed(streams(), ["a", "a"], true);
+    check_keyed(streams(), ["a", "b"], false);
+}
+
 #[test]
 fn a_network_that_loses_its_trust_refuses_what_asks_for_security() {
     let [left, right, a, b] = [(); 4].map(|()| fresh());
@@ -640,16 +697,15 @@ fn a_configuration_with_a_mistake_is_refused_with_its_line() {
             "there is a network `n` already",
         ),
         (&wide, 8, "cannot be trusted without a key"),
-        // Not there yet; the day it is, this line goes.
         (
-            &tunnel("ethernet", "interface = \"eth0\""),
+            &tunnel("ethernet", "interface = \"nosuch0\""),
             2,
-            "network tunnel: kind ethernet is not available yet",
+            "network tunnel: there is no interface nosuch0; there are: ",
         ),
         (
-            &format!("{here}key = \"k\"\n"),
+            &format!("{here}key = \"/nosuch/key\"\n"),
             2,
-            "network n: `key` is not available yet",
+            "network n: cannot read the key of the network from /nosuch/key: ",
         ),
     ] {
         folder.write(networks);
@@ -675,7 +731,7 @@ fn what_cannot_be_opened_is_named() {
     folder.write(&udp("left", elsewhere, &[elsewhere], ""));
     let (_, stderr) = finish(&[&folder.config()], 70);
     assert!(
-        stderr.contains(":2: network left: cannot open UDP port 33094 at 192.0.2.1: "),
+        stderr.contains(":2: network left: cannot open a UDP socket at 192.0.2.1:33094: "),
         "{stderr}"
     );
 }

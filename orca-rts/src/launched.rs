@@ -10,7 +10,7 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -125,10 +125,9 @@ fn launch(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> std::io::Re
     let incoming = read_channel(stream.try_clone()?);
     let channel = Channel(Arc::new(Mutex::new(stream)));
     let device = Arc::new(UdpDevice::open(&UdpConfig::loopback(None))?);
-    let mut address = device.address();
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST);
-    }
+    let SocketAddr::V4(address) = device.address() else {
+        return Err(std::io::Error::other("loopback has addresses of IPv4"));
+    };
     channel.send(&FromProcessor::Hello {
         version: VERSION,
         addresses: vec![address],
@@ -141,10 +140,12 @@ fn launch(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> std::io::Re
         .peers
         .iter()
         .filter_map(|addresses| addresses.first().copied())
+        .map(SocketAddr::V4)
         .collect();
     device.set_peers(&peers);
     if let Some(multicast) = start.multicast {
-        device.try_multicast(multicast);
+        // If that is refused every peer gets a copy, and nothing else changes.
+        let _ = device.try_multicast(SocketAddr::V4(multicast));
     }
     let options = options(&start, name, &channel, incoming.input);
     let (number, count) = (u32::from(start.number), u32::from(start.count));

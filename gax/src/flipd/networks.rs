@@ -1,16 +1,16 @@
 //! From an entry of the configuration to a device: the one place that knows which kinds of networks there are.
-//!
-//! A kind or a key that nothing stands behind yet is refused here, by name.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use stack::flip_net::Link;
 use stack::flip_net::address::LinkAddress;
 use stack::flip_net::driver::{
-    Device, End, TcpTunnelConfig, TcpTunnelDevice, UdpConfig, UdpDevice, udp,
+    Device, End, EthernetConfig, EthernetDevice, EthernetError, Guard, GuardedDevice, KeyError,
+    Station, TcpTunnelConfig, TcpTunnelDevice, UdpConfig, UdpDevice, UdpError,
 };
+use stack::flip_net::seal::Key;
 use stack::flip_net::wire::Framing;
 
 use super::config::{Carrier, Network, Peer};
@@ -22,17 +22,18 @@ pub struct Opened {
     pub tunnel: Option<Arc<TcpTunnelDevice>>,
     /// Where others find it, if it has an address of its own.
     pub address: Option<SocketAddr>,
-    /// What the one who started it should know.
-    pub note: Option<&'static str>,
-    name_station: fn(u64) -> String,
+    name_station: Box<dyn Fn(u64) -> String + Send + Sync>,
 }
 
 /// Why a network could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The configuration asks for something that is not there.
-    #[error("{0}")]
-    NotAvailable(&'static str),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Ethernet(#[from] EthernetError),
+    #[error(transparent)]
+    Udp(#[from] UdpError),
     #[error("cannot find the address of {0}: {1}")]
     Resolve(String, io::Error),
     #[error("cannot open {0}: {1}")]
@@ -63,36 +64,60 @@ impl Opened {
 /// # Errors
 /// If it is of a kind that cannot be opened here, or the system refuses.
 pub fn open(network: &Network) -> Result<Opened, OpenError> {
-    // Sealing goes around the device that is made below: tunnels over TCP then use `Framing::Length`.
-    if network.key.is_some() {
-        return Err(OpenError::NotAvailable("`key` is not available yet"));
-    }
+    let guard = match &network.key {
+        None => Guard::none(),
+        Some(path) => {
+            let failed = |error| OpenError::System("a sealed network".to_owned(), error);
+            Guard::keyed(Key::read(path)?).map_err(failed)?
+        }
+    };
     match &network.carrier {
-        // The device for raw Ethernet is opened here, with `interface` and `network.mtu`.
-        Carrier::Ethernet { .. } => Err(OpenError::NotAvailable(
-            "kind ethernet is not available yet",
-        )),
+        Carrier::Ethernet { interface } => open_ethernet(interface, network.mtu, guard),
         Carrier::Udp {
             interface,
             port,
             peers,
             multicast,
-        } => open_udp(*interface, *port, peers, *multicast, network.mtu),
+        } => open_udp(*interface, *port, peers, *multicast, network.mtu, guard),
         // One peer, and no way to reach anybody else.
         Carrier::TunnelUdp {
             interface,
             port,
             peer,
-        } => open_udp(
-            *interface,
-            *port,
-            std::slice::from_ref(peer),
-            None,
-            network.mtu,
-        ),
-        Carrier::TunnelListen(address) => open_tunnel(End::Listen(*address), network.mtu),
-        Carrier::TunnelConnect(peer) => open_tunnel(End::Connect(resolve(peer)?), network.mtu),
+        } => {
+            let peers = std::slice::from_ref(peer);
+            open_udp(*interface, *port, peers, None, network.mtu, guard)
+        }
+        Carrier::TunnelListen(address) => open_tunnel(End::Listen(*address), network.mtu, guard),
+        Carrier::TunnelConnect(peer) => {
+            open_tunnel(End::Connect(resolve(peer)?), network.mtu, guard)
+        }
     }
+}
+
+/// The device behind its guard, if it has one.
+fn guarded<D: Device + 'static>(device: Arc<D>, guard: Guard) -> Arc<dyn Device> {
+    match guard.is_keyed() {
+        true => Arc::new(GuardedDevice::new(device, guard)),
+        false => device,
+    }
+}
+
+fn open_ethernet(interface: &str, mtu: usize, guard: Guard) -> Result<Opened, OpenError> {
+    let device = EthernetDevice::open(&EthernetConfig {
+        interface: interface.to_owned(),
+        station: Station::Own,
+        mtu: Some(mtu),
+    })?;
+    Ok(Opened {
+        device: guarded(Arc::new(device), guard),
+        tunnel: None,
+        address: None,
+        name_station: Box::new(|number| {
+            let [_, _, bytes @ ..] = number.to_be_bytes();
+            bytes.map(|byte| format!("{byte:02x}")).join(":")
+        }),
+    })
 }
 
 fn open_udp(
@@ -101,47 +126,50 @@ fn open_udp(
     peers: &[Peer],
     multicast: Option<SocketAddr>,
     mtu: usize,
+    guard: Guard,
 ) -> Result<Opened, OpenError> {
     let config = UdpConfig {
-        interface: v4(interface)?,
+        interface,
         port,
-        multicast: match multicast {
-            Some(group) => Some(SocketAddrV4::new(v4(group.ip())?, group.port())),
-            None => None,
-        },
+        multicast: None,
         mtu,
+        accept_strangers: false,
     };
     let mut addresses = Vec::new();
     for peer in peers {
-        let found = resolve(peer)?
-            .into_iter()
-            .find_map(|address| match address {
-                SocketAddr::V4(address) => Some(address),
-                SocketAddr::V6(_) => None,
-            });
-        addresses.push(found.ok_or(ONLY_V4)?);
+        let found = resolve(peer)?;
+        // Of the same family, if the name has one of each.
+        let fitting = found
+            .iter()
+            .find(|address| address.is_ipv4() == interface.is_ipv4());
+        addresses.push(*fitting.unwrap_or(&found[0]));
     }
-    let device = UdpDevice::open(&config).map_err(|error| {
-        let what = format!("UDP port {port} at {interface}");
-        OpenError::System(what, error)
-    })?;
+    let device = Arc::new(UdpDevice::open(&config)?);
     device.set_peers(&addresses);
-    let address = device.address().into();
-    let is_deaf = multicast.is_some() && !device.has_multicast();
+    if let Some(group) = multicast {
+        let failed = |error| OpenError::System(format!("the multicast group {group}"), error);
+        device.try_multicast(group).map_err(failed)?;
+    }
+    let names = Arc::clone(&device);
     Ok(Opened {
-        device: Arc::new(device),
+        address: Some(device.address()),
+        device: guarded(device, guard),
         tunnel: None,
-        address: Some(address),
-        note: is_deaf.then_some("multicast does not work here: frames for all go to each peer"),
-        name_station: |number| udp::address_of(number).to_string(),
+        name_station: Box::new(move |number| {
+            let address = names.address_of(number);
+            address.map_or_else(|| format!("{number:x}"), |address| address.to_string())
+        }),
     })
 }
 
-fn open_tunnel(end: End, mtu: usize) -> Result<Opened, OpenError> {
+fn open_tunnel(end: End, mtu: usize, guard: Guard) -> Result<Opened, OpenError> {
     let config = TcpTunnelConfig {
         end,
-        framing: Framing::Flip,
-        mtu,
+        framing: match guard.is_keyed() {
+            true => Framing::Length,
+            false => Framing::Flip,
+        },
+        mtu: mtu + guard.overhead(),
         silence: TcpTunnelConfig::SILENCE,
     };
     let device = TcpTunnelDevice::open(&config).map_err(|error| {
@@ -155,19 +183,9 @@ fn open_tunnel(end: End, mtu: usize) -> Result<Opened, OpenError> {
     Ok(Opened {
         address: device.address(),
         tunnel: Some(Arc::clone(&device)),
-        device,
-        note: None,
-        name_station: |_| "peer".to_owned(),
+        device: guarded(device, guard),
+        name_station: Box::new(|_| "peer".to_owned()),
     })
-}
-
-const ONLY_V4: OpenError = OpenError::NotAvailable("UDP on IPv6 is not available yet");
-
-fn v4(address: IpAddr) -> Result<Ipv4Addr, OpenError> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(ONLY_V4),
-    }
 }
 
 /// All addresses of a peer, at least one. Names are looked up once, at the start.

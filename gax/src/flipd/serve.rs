@@ -13,6 +13,7 @@ use rustix::process::umask;
 use stack::driver::{Doorbell, DriverConfig, Running, Woken};
 use stack::flip_net::address::NetworkId;
 use stack::flip_net::driver::Device;
+use stack::flip_net::driver::{EthernetError, UdpError};
 use stack::flip_net::time::Instant;
 use stack::flip_net::{self, FlipBox};
 use tokio::io::AsyncWriteExt;
@@ -78,10 +79,15 @@ fn open_networks(path: &Path, config: &Config) -> Result<Vec<(Network, Opened)>,
                 text: format!("network {}: {error}", network.name),
             };
             Err(match error {
-                OpenError::NotAvailable(_) => Stop::Mistake { path, mistake },
-                OpenError::Resolve(..) | OpenError::System(..) => {
-                    Stop::System(format!("{path}:{mistake}"))
+                // What another configuration would cure.
+                OpenError::Key(_)
+                | OpenError::Ethernet(
+                    EthernetError::NoInterface { .. } | EthernetError::NotEthernet { .. },
+                )
+                | OpenError::Udp(UdpError::Mtu { .. } | UdpError::NoInterface { .. }) => {
+                    Stop::Mistake { path, mistake }
                 }
+                _ => Stop::System(format!("{path}:{mistake}")),
             })
         }
     };
@@ -153,9 +159,6 @@ fn introduce(network: &Network, opened: &Opened) {
     );
     if let Some(address) = opened.address {
         line += &format!(", at {address}");
-    }
-    if let Some(note) = opened.note {
-        line += &format!(" ({note})");
     }
     say(line);
 }
