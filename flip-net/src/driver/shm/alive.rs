@@ -1,8 +1,8 @@
 //! The sign of life of a receiver: a robust mutex that a thread of its process holds.
 //!
-//! The kernel gives such a mutex to the next who asks once the thread has ended, however it ended, and says
-//! so. A thread of its own has it, since the threads that receive come and go; it sleeps all
-//! the time.
+//! Once that thread has ended, however it ended, the kernel gives the mutex to the next who asks,
+//! and says so. A thread of its own has it, since the threads that receive come and go; it sleeps
+//! all the time.
 
 use std::io;
 use std::sync::Arc;

@@ -111,8 +111,8 @@ impl ShmSegment {
     pub fn create(processors: u16, ring_bytes: usize) -> io::Result<ShmSegment> {
         let layout = Layout::new(processors, ring_bytes).ok_or_else(|| {
             let text = format!(
-                "{processors} rings of {ring_bytes} bytes make no segment: it takes at least one ring, each a \
-                 power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX}, and at most {SEGMENT_BYTES_MAX} in all"
+                "{processors} rings of {ring_bytes} bytes make no segment: it takes one or more, each a \
+                 power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX}, {SEGMENT_BYTES_MAX} in all"
             );
             io::Error::new(io::ErrorKind::InvalidInput, text)
         })?;

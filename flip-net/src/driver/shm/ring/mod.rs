@@ -1,12 +1,13 @@
 //! A ring: many processes write records, one reads them.
 //!
 //! ```text
-//!   record:  u32 length of the payload | u16 station of the writer | u16 kind | payload | filling to 8 bytes
-//!   kinds:   a frame, or padding up to the end of the ring; the next record is at its start then
+//!   record:  u32 length of the payload | u16 station of the writer | u16 kind | payload
+//!            and filling to a multiple of 8 bytes
+//!   kinds:   a frame, or padding to the end of the ring; the next record is at its start then
 //!
 //!             head              tail
 //!              v                 v
-//!   ...........[record][record ][.......[padding]
+//!   ...........[record][record  ].........
 //! ```
 //! Positions are 64-bit counters of bytes that only grow; a position modulo the size of the ring
 //! is a place in it. Records are contiguous, so that the receiver can be given a slice.
@@ -17,21 +18,22 @@
 //! and then moves the head, and only that makes room.
 //!
 //! **Sleeping.** The one rule, as everywhere in this house: whoever wants to sleep first says so,
-//! then looks again whether there is a reason not to; whoever has a reason first writes it down, then
-//! looks whether somebody sleeps. All four, the two writes and the two looks, are sequentially
+//! then looks again whether there is a reason not to; whoever has a reason first writes it down,
+//! then looks whether somebody sleeps. All four, the two writes and the two looks, are sequentially
 //! consistent, so one of the two sees the other:
 //!
-//! - The receiver sets `sleep` to ASLEEP, looks at the tail, and lets the kernel put it to sleep only if
-//!   `sleep` is ASLEEP still. A writer moves the tail and looks at `sleep`; if it is ASLEEP, it changes it
-//!   and wakes. If the change comes before the kernel looks, there is no sleep; if it comes after,
-//!   the wake-up does too. A writer that dies between change and wake-up holds the lock, so the
-//!   next writer is told of it, and wakes in its place.
+//! - The receiver sets `sleep` to ASLEEP, looks at the tail, and lets the kernel put it to sleep
+//!   only if `sleep` is ASLEEP still. A writer moves the tail and looks at `sleep`; if it is
+//!   ASLEEP, it changes it and wakes. If the change comes before the kernel looks, there is no
+//!   sleep; if it comes after, the wake-up does too. A writer that dies between change and wake-up
+//!   holds the lock, so the next writer is told of it, and wakes in its place. If there is no next
+//!   one, the receiver sleeps until its wait is over.
 //! - A writer without room reads `bell`, sets `wanted`, looks at the head, and sleeps only if
-//!   `bell` is what it was. The receiver moves the head and looks at `wanted`; if it is set, it clears it, changes
-//!   `bell` and wakes all. Who set `wanted` before that has read `bell` before that.
+//!   `bell` is what it was. The receiver moves the head and looks at `wanted`; if it is set, it
+//!   clears it, changes `bell` and wakes all. Who set `wanted` before that has read `bell` before.
 //!
-//! What the memory holds is believed only where it does no harm: places are computed modulo the size, lengths
-//! are checked against the tail and the end, and the receiver's head is its own.
+//! What the memory holds is believed only where it does no harm: places are computed modulo the
+//! size, lengths are checked against the tail and the end, and the receiver's head is its own.
 
 mod read;
 #[cfg(test)]
@@ -77,7 +79,7 @@ pub(super) struct Control {
 struct Tail {
     /// Where the next record goes. Written with the lock.
     tail: AtomicU64,
-    /// A head that a writer has seen. Only used with the lock; it spares a look at the receiver's line.
+    /// A head that a writer has seen, used with the lock: it spares looks at the receiver's line.
     head_seen: AtomicU64,
 }
 
@@ -235,7 +237,7 @@ impl<'a> Ring<'a> {
             Err(NotLocked::Held) => true,
             Err(NotLocked::Broken) => false,
             Ok(guard) => {
-                // Nobody has it: the receiver is about to leave, or it died. Unmended, it stays taken.
+                // Nobody has it: the receiver is about to leave, or it died.
                 if guard.is_abandoned() {
                     self.set_state(State::Closed);
                 }

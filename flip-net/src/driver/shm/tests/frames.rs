@@ -1,5 +1,6 @@
 //! Devices of one process: what a network must do, and what happens at its bounds.
 
+use super::super::ring::Step;
 use super::*;
 
 const SMALL: usize = 4_096;
@@ -134,6 +135,29 @@ fn what_has_no_room_in_time_is_lost_and_overwrites_nothing() {
     // There is room again.
     a.send(&frames[..1]);
     assert_eq!(receive_now(&b).len(), 1);
+}
+
+#[test]
+fn a_lock_that_is_kept_costs_frames_and_no_more() {
+    let segment = ShmSegment::create(3, SMALL).unwrap();
+    let [a, b] = devices::<2>(&segment);
+    let other = ShmDevice::open(&segment, 2).unwrap();
+    let (is_kept, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            a.mapping.ring(1).put_half(0, b"slow", Step::Locked, || {
+                is_kept.store(true, Ordering::SeqCst);
+                wait_until("a loss", || is_over.load(Ordering::SeqCst));
+            });
+        });
+        wait_until("a lock", || is_kept.load(Ordering::SeqCst));
+        other.send(&[(); 3].map(|()| frame(b.station(), "lost")));
+        assert_eq!((other.counts().locked, other.lost()), (3, 3));
+        is_over.store(true, Ordering::SeqCst);
+    });
+    other.send(&[frame(b.station(), "next")]);
+    let expected = [(to(0), b"slow".to_vec()), (to(2), b"next".to_vec())];
+    assert_eq!(receive_now(&b), expected);
 }
 
 #[test]
