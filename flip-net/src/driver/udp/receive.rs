@@ -163,7 +163,7 @@ impl UdpDevice {
         for at in 0..count {
             let message = receiving.inbox.get(at);
             total += message.bytes.len();
-            given += match message.name.to_socket_addr() {
+            given += match message.name.socket_addr() {
                 // Longer than any datagram, with the room that there is: that is not UDP.
                 Some(from) if !message.is_cut => {
                     self.take_message(from, message.bytes, message.segment, by, sink)

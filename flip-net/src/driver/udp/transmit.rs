@@ -80,8 +80,8 @@ fn run_len(to: &[(SocketAddr, usize)], len_max: usize) -> usize {
 }
 
 impl UdpDevice {
-    /// Everything that leaves passes here: frames, copies, probes and answers. The place where a
-    /// datagram is sealed.
+    /// Everything that leaves for others passes here: frames, copies, probes and answers. The place
+    /// where a datagram is sealed. (Wake-ups do not pass: they are empty, and go from here to here.)
     fn outgoing<'a>(&self, _to: SocketAddr, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         Cow::Borrowed(bytes)
     }
