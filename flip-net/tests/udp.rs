@@ -236,3 +236,34 @@ fn a_host_that_does_not_hear_the_group_is_served_all_the_same() {
     );
     check_exchange(&devices, 1_400);
 }
+
+#[test]
+fn a_wait_ends_also_when_the_own_address_is_gone() {
+    let Some((_middle, hosts)) = hosts(2) else {
+        return;
+    };
+    let device = |n: usize| {
+        open(
+            &hosts[n],
+            &UdpConfig::at(ip(&format!("10.7.0.{}", n + 1)), 1_400),
+        )
+    };
+    let pair = [device(0), device(1)];
+    introduce(&pair);
+    let [a, b] = &pair;
+    meet(b, a);
+    // Frames flow, so the next wait blocks in the kernel; and nobody can send to it any more.
+    hosts[0].ip("addr del 10.7.0.1/24 dev port");
+    let begun = Instant::now();
+    for _ in 0..10 {
+        a.receive(SHORT, &mut |_, _| panic!("nothing can come"));
+    }
+    assert!(begun.elapsed() < StdDuration::from_secs(20));
+    assert!(
+        begun.elapsed() >= StdDuration::from_millis(15),
+        "waits are still waits"
+    );
+    a.wake();
+    a.send(&[frame(b.station(), vec![1])]);
+    assert_eq!(a.lost(), 1);
+}

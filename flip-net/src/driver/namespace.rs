@@ -37,3 +37,14 @@ pub fn within<R: Send>(name: &str, act: impl FnOnce() -> R + Send) -> io::Result
         Err(panic) => resume_unwind(panic),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_not_there_is_named() {
+        let error = within("no-such-namespace", || ()).unwrap_err().to_string();
+        assert!(error.contains("/run/netns/no-such-namespace"), "{error}");
+    }
+}

@@ -102,7 +102,7 @@ struct Came {
 /// One message that came in.
 pub(in crate::driver) struct Received<'a> {
     /// Who sent it.
-    pub(in crate::driver) name: Name,
+    pub(in crate::driver) name: &'a Name,
     /// What came.
     pub(in crate::driver) bytes: &'a mut [u8],
     /// It was longer than the room for it.
@@ -180,11 +180,16 @@ impl Inbox {
         Ok(received as usize)
     }
 
+    /// Room for one message that is received by other means.
+    pub(in crate::driver) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffers[0]
+    }
+
     /// Message `at` of the last batch.
     pub(in crate::driver) fn get(&mut self, at: usize) -> Received<'_> {
         let came = self.came[at];
         Received {
-            name: self.names[at],
+            name: &self.names[at],
             bytes: &mut self.buffers[at][..came.len],
             is_cut: came.is_cut,
             segment: came.segment,

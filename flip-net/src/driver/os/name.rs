@@ -18,7 +18,7 @@ impl Name {
     }
 
     /// The address of a UDP socket, as [`normalised`] says.
-    pub(in crate::driver) fn to_socket_addr(self) -> Option<SocketAddr> {
+    pub(in crate::driver) fn socket_addr(&self) -> Option<SocketAddr> {
         let storage: *const libc::sockaddr_storage = &self.0;
         let address = match libc::c_int::from(self.0.ss_family) {
             libc::AF_INET => {

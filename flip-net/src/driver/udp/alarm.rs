@@ -5,14 +5,26 @@
 //! watches the deadline. While frames come and go, deadlines move ahead of it and cost nothing but
 //! a store: it is told only of a deadline that is earlier than when it looks next.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration as StdDuration, Instant as StdInstant};
 
+use super::waker::Waker;
 use crate::time::Duration;
 
 const NEVER: u64 = u64::MAX;
+/// How long a ring may go unheard before the next one.
+const RING_AGAIN: Duration = Duration::from_millis(10);
+/// So many rings in a row that cannot be sent, and nothing will ever be heard.
+const FAILURES_MAX: u32 = 100;
+
+/// Nobody waits.
+const IDLE: u8 = 0;
+/// Somebody does.
+const WAITING: u8 = 1;
+/// Somebody did, and was rung for.
+const RUNG: u8 = 2;
 
 /// Watches one deadline at a time; its thread starts when it is first needed.
 pub(super) struct Alarm {
@@ -22,10 +34,10 @@ pub(super) struct Alarm {
 
 struct Shared {
     epoch: StdInstant,
-    ring: Box<dyn Fn() + Send + Sync>,
+    waker: Arc<Waker>,
     /// The deadline of the wait that is on, or was on last; microseconds of the epoch.
     deadline: AtomicU64,
-    is_waiting: AtomicBool,
+    state: AtomicU8,
     /// When the thread looks next.
     looks_at: AtomicU64,
     stop: Mutex<bool>,
@@ -34,13 +46,13 @@ struct Shared {
 
 impl Alarm {
     /// An alarm that rings so.
-    pub(super) fn new(ring: impl Fn() + Send + Sync + 'static) -> Alarm {
+    pub(super) fn new(waker: Arc<Waker>) -> Alarm {
         Alarm {
             shared: Arc::new(Shared {
                 epoch: StdInstant::now(),
-                ring: Box::new(ring),
+                waker,
                 deadline: AtomicU64::new(NEVER),
-                is_waiting: AtomicBool::new(false),
+                state: AtomicU8::new(IDLE),
                 looks_at: AtomicU64::new(NEVER),
                 stop: Mutex::new(false),
                 changed: Condvar::new(),
@@ -60,10 +72,11 @@ impl Alarm {
             return false;
         }
         let deadline = self.shared.now().saturating_add(wait.as_micros());
-        self.shared.deadline.store(deadline, SeqCst);
-        self.shared.is_waiting.store(true, SeqCst);
-        // Either this sees when the thread looks next, or the thread sees this deadline.
-        if deadline < self.shared.looks_at.load(SeqCst) {
+        self.shared.deadline.store(deadline, Ordering::SeqCst);
+        // Behind the deadline: who sees this sees that.
+        self.shared.state.store(WAITING, Ordering::Release);
+        // Either this sees when the thread looks next, or the thread sees the deadline.
+        if deadline < self.shared.looks_at.load(Ordering::SeqCst) {
             self.shared.call();
         }
         true
@@ -71,7 +84,7 @@ impl Alarm {
 
     /// The wait is over. Says whether the alarm rang.
     pub(super) fn disarm(&self) -> bool {
-        !self.shared.is_waiting.swap(false, SeqCst)
+        self.shared.state.swap(IDLE, Ordering::AcqRel) == RUNG
     }
 }
 
@@ -102,17 +115,23 @@ impl Shared {
     }
 
     fn watch(&self) {
+        let mut failures = 0;
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         while !*stop {
-            let (deadline, now) = (self.deadline.load(SeqCst), self.now());
-            if deadline <= now && self.is_waiting.swap(false, SeqCst) {
-                (self.ring)();
-            }
-            // A deadline that was not waited for to the end is looked at too: the next one is
-            // likely to come behind it, and need not call.
-            let next = if deadline > now { deadline } else { NEVER };
-            self.looks_at.store(next, SeqCst);
-            if self.deadline.load(SeqCst) != deadline {
+            let state = self.state.load(Ordering::Acquire);
+            let (deadline, now) = (self.deadline.load(Ordering::SeqCst), self.now());
+            let next = match deadline <= now {
+                true if state != IDLE => {
+                    self.ring(&mut failures);
+                    now + RING_AGAIN.as_micros()
+                }
+                true => NEVER,
+                // Looked at even if the wait for it is over by then: that of the next wait is
+                // likely to come behind it, and need not call.
+                false => deadline,
+            };
+            self.looks_at.store(next, Ordering::SeqCst);
+            if self.deadline.load(Ordering::SeqCst) != deadline {
                 continue;
             }
             let wait = match next {
@@ -125,17 +144,37 @@ impl Shared {
             };
         }
     }
+
+    /// Rings, for the first time or once more. A host that does not deliver to itself any more, its
+    /// address being gone, leaves one way to end the wait, and that is for good.
+    fn ring(&self, failures: &mut u32) {
+        let first = self
+            .state
+            .compare_exchange(WAITING, RUNG, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            *failures = 0;
+        }
+        if !self.waker.insist() {
+            *failures += 1;
+        }
+        if *failures >= FAILURES_MAX {
+            self.waker.hang_up();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
+    use std::net::{Ipv4Addr, UdpSocket};
 
     #[test]
-    fn an_alarm_rings_once_for_each_wait_and_not_when_taken_back() {
-        let (rang, rings) = channel();
-        let alarm = Alarm::new(move || rang.send(StdInstant::now()).unwrap());
+    fn an_alarm_rings_at_the_end_of_a_wait_and_not_when_taken_back() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let timeout = Some(StdDuration::from_secs(20));
+        socket.set_read_timeout(timeout).unwrap();
+        let waker = Waker::new(&socket, socket.local_addr().unwrap()).unwrap();
+        let alarm = Alarm::new(Arc::new(waker));
         let hour = Duration::from_secs(3_600);
         for wait in [
             hour,
@@ -149,11 +188,14 @@ mod tests {
                 assert!(!alarm.disarm());
                 continue;
             }
-            let rang = rings.recv_timeout(StdDuration::from_secs(20)).unwrap();
-            assert!(rang - begun >= StdDuration::from_micros(wait.as_micros()));
+            assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 0);
+            assert!(begun.elapsed() >= StdDuration::from_micros(wait.as_micros()));
+            // It goes on until it is heard.
+            assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 0);
             assert!(alarm.disarm());
+            socket.set_nonblocking(true).unwrap();
+            while socket.recv(&mut [0; 8]).is_ok() {}
+            socket.set_nonblocking(false).unwrap();
         }
-        drop(alarm);
-        assert!(rings.try_recv().is_err());
     }
 }

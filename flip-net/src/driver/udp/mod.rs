@@ -59,19 +59,17 @@ enum Reason {
     Malformed,
     Misplaced,
     StaleAnswer,
-    TooLong,
     Empty,
     Refused,
 }
 
 /// In the order of [`Reason`].
-const DROPS: [&str; 8] = [
+const DROPS: [&str; 7] = [
     "from a stranger",
     "too many stations",
     "malformed",
     "by the wrong socket",
     "answer to no probe",
-    "too long",
     "empty",
     "not opened",
 ];
@@ -99,7 +97,6 @@ impl UdpDevice {
     pub fn open(config: &UdpConfig) -> Result<UdpDevice, UdpError> {
         let (socket, own) = sockets::open_own(config)?;
         let waker = Arc::new(Waker::new(&socket, own)?);
-        let ring = Arc::clone(&waker);
         let room = DATAGRAM_LEN_MAX - config.mtu;
         let directory = Directory::new(own, config.accept_strangers, room);
         let device = UdpDevice {
@@ -113,8 +110,8 @@ impl UdpDevice {
             receiving: Mutex::new(Receiving::new()),
             segmentation: Segmentation::new(sockets::cuts_segments(&socket)),
             socket,
+            alarm: Alarm::new(Arc::clone(&waker)),
             waker,
-            alarm: Alarm::new(move || ring.ring()),
             drops: Drops::new(DROPS),
             lost: AtomicU64::new(0),
         };

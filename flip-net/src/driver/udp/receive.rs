@@ -4,21 +4,30 @@
 //! blocks, ended by a frame, by a wake-up, or by the alarm. That is for times when frames flow; when
 //! nothing came for a whole wait, it is left to `ppoll`, which needs no alarm. With a group there
 //! are two sockets, and always `ppoll`.
+//!
+//! Small datagrams that come one at a time are taken by the plainest call there is. Who gets more
+//! than that, several long ones at once, asks the kernel for batches, and to put datagrams together
+//! (UDP_GRO). That stays on: what is in the queue already cannot be told apart afterwards.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::PoisonError;
 
 use super::control::{self, Datagram};
-use super::{DATAGRAM_LEN_MAX, Reason, UdpDevice};
+use super::{DATAGRAM_LEN_MAX, Reason, UdpDevice, sockets};
 use crate::address::LinkAddress;
 use crate::driver::Sink;
-use crate::driver::os::batch::{BATCH_MAX, Inbox, Received};
+use crate::driver::os::batch::{BATCH_MAX, Inbox};
+use crate::driver::os::name::normalised;
 use crate::driver::os::poll::poll;
 use crate::time::Duration;
 
 /// So many receives that wait for one datagram, then one looks whether there are more.
-const LOOK_EVERY: u32 = 8;
+const LOOK_EVERY: u32 = 32;
+/// The longest wait that nothing can end.
+const DEAF_WAIT_MAX: Duration = Duration::from_millis(5);
+/// So many bytes by one call are a long message.
+const LONG_LEN: usize = 4 << 10;
 /// Several datagrams that the kernel has put together may be a little longer than one.
 const BUFFER_LEN: usize = 1 << 16;
 const _: () = assert!(BUFFER_LEN > DATAGRAM_LEN_MAX);
@@ -31,6 +40,8 @@ pub(super) struct Receiving {
     /// The last full batch had more than one datagram.
     crowded: bool,
     receives: u32,
+    /// The kernel puts datagrams together.
+    joins: bool,
 }
 
 /// By which socket a datagram came.
@@ -47,6 +58,7 @@ impl Receiving {
             flows: false,
             crowded: false,
             receives: 0,
+            joins: false,
         }
     }
 
@@ -57,10 +69,15 @@ impl Receiving {
         count.unwrap_or(0)
     }
 
-    /// Waits for something, and takes it. Looking for a second datagram is dear if there never is
-    /// one, so it is done only now and then until there is.
-    fn wait_and_take(&mut self, socket: &UdpSocket) -> usize {
+    /// Whether the next receive that blocks is for one plain datagram. Looking for a second one is
+    /// dear if there never is one, so it is done only now and then until there is.
+    fn is_plain(&mut self) -> bool {
         self.receives = self.receives.wrapping_add(1);
+        !self.joins && !self.crowded && !self.receives.is_multiple_of(LOOK_EVERY)
+    }
+
+    /// Waits for something, and takes all there is, but for the rest of what has begun to flow.
+    fn wait_and_take(&mut self, socket: &UdpSocket) -> usize {
         let looks = self.crowded || self.receives.is_multiple_of(LOOK_EVERY);
         let most = if looks { BATCH_MAX } else { 1 };
         let count = self.inbox.receive(socket.as_fd(), most, true);
@@ -81,6 +98,11 @@ impl UdpDevice {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let given = match self.group.get() {
+            _ if self.waker.is_deaf() => {
+                // The own address is gone. What is left to do is to let time pass.
+                poll([None], wait.min(DEAF_WAIT_MAX));
+                0
+            }
             None => self.receive_own(receiving, wait, sink),
             Some(group) => self.receive_both(receiving, group, wait, sink),
         };
@@ -90,12 +112,20 @@ impl UdpDevice {
     }
 
     fn receive_own(&self, receiving: &mut Receiving, wait: Duration, sink: &mut Sink<'_>) -> usize {
-        let count = if wait == Duration::ZERO {
-            receiving.take(&self.socket)
-        } else if receiving.flows && self.alarm.arm(wait) {
+        if wait > Duration::ZERO && receiving.flows && self.alarm.arm(wait) {
+            if receiving.is_plain() {
+                let came = self.socket.recv_from(receiving.inbox.room());
+                receiving.flows = !self.alarm.disarm() && came.is_ok();
+                let Ok((len, from)) = came else { return 0 };
+                let bytes = &mut receiving.inbox.room()[..len];
+                return self.take_message(normalised(from), bytes, None, By::Own, sink);
+            }
             let count = receiving.wait_and_take(&self.socket);
             receiving.flows = !self.alarm.disarm() && count > 0;
-            count
+            return self.sort(receiving, By::Own, count, sink);
+        }
+        let count = if wait == Duration::ZERO {
+            receiving.take(&self.socket)
         } else {
             let [ready] = poll([Some(self.socket.as_fd())], wait);
             receiving.flows = ready;
@@ -129,30 +159,48 @@ impl UdpDevice {
     /// Gives the frames of the last batch to the sink; says how many there were.
     fn sort(&self, receiving: &mut Receiving, by: By, count: usize, sink: &mut Sink<'_>) -> usize {
         let mut given = 0;
+        let mut total = 0;
         for at in 0..count {
-            given += self.take_message(receiving.inbox.get(at), by, sink);
+            let message = receiving.inbox.get(at);
+            total += message.bytes.len();
+            given += match message.name.socket_addr() {
+                // Longer than any datagram, with the room that there is: that is not UDP.
+                Some(from) if !message.is_cut => {
+                    self.take_message(from, message.bytes, message.segment, by, sink)
+                }
+                _ => self.drop_one(Reason::Malformed),
+            };
+        }
+        if count > 1 && total >= LONG_LEN && !receiving.joins {
+            receiving.joins = true;
+            sockets::join_datagrams(&self.socket);
+            self.group
+                .get()
+                .into_iter()
+                .for_each(sockets::join_datagrams);
         }
         given
     }
 
     /// One message of the kernel: one datagram, or several of the same sender in a row.
-    fn take_message(&self, message: Received<'_>, by: By, sink: &mut Sink<'_>) -> usize {
-        let Some(from) = message.name.to_socket_addr() else {
-            return self.drop_one(Reason::Malformed);
-        };
+    fn take_message(
+        &self,
+        from: SocketAddr,
+        bytes: &mut [u8],
+        segment: Option<usize>,
+        by: By,
+        sink: &mut Sink<'_>,
+    ) -> usize {
         // Own multicasts come back, and wake-ups are empty datagrams from here to here.
         if from == self.own {
             return 0;
         }
-        if message.is_cut {
-            return self.drop_one(Reason::TooLong);
-        }
-        if message.bytes.is_empty() {
+        if bytes.is_empty() {
             return self.drop_one(Reason::Empty);
         }
-        let segment = message.segment.unwrap_or(message.bytes.len());
-        let datagrams = message.bytes.chunks_mut(segment);
-        datagrams
+        let segment = segment.unwrap_or(bytes.len());
+        bytes
+            .chunks_mut(segment)
             .map(|datagram| self.take_datagram(from, datagram, by, sink))
             .sum()
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::time::Duration as StdDuration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -11,8 +10,6 @@ use crate::driver::os::name::normalised;
 use crate::driver::os::{interface, option};
 
 const SEND_BUFFER: usize = 4 << 20;
-/// The longest that a receive blocks in the kernel, should a wake-up get lost.
-const BLOCK_MAX: StdDuration = StdDuration::from_millis(100);
 
 /// The address from which this host sends to `peer`: that of the interface on the route there.
 /// No datagram leaves for it.
@@ -46,8 +43,6 @@ pub(super) fn open_own(config: &UdpConfig) -> Result<(UdpSocket, SocketAddr), Ud
     };
     let socket = open(wanted, false).map_err(bind)?;
     let own = socket.local_addr().map_err(bind)?;
-    let blocked = socket.set_read_timeout(Some(BLOCK_MAX));
-    blocked.map_err(bind)?;
     Ok((socket, normalised(own)))
 }
 
@@ -75,10 +70,13 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     option::grow_receive_buffer(&socket);
     // The default also works, only slower.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    // A kernel that does not put datagrams together gives them one by one.
-    let _ = option::set(&socket, libc::SOL_UDP, libc::UDP_GRO, &1);
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Lets the kernel put datagrams together that come in a row. One that cannot gives them one by one.
+pub(super) fn join_datagrams(socket: &UdpSocket) {
+    let _ = option::set(socket, libc::SOL_UDP, libc::UDP_GRO, &1);
 }
 
 /// Whether the kernel cuts long messages into datagrams.

@@ -65,12 +65,14 @@ fn receive_to_end(from: &UdpDevice, device: &UdpDevice) -> Vec<Vec<u8>> {
         frames.extend(look(device, LONG).into_iter().map(|(_, bytes)| bytes));
         frames.contains(&end)
     });
-    // The two sockets of a device are read one after the other.
-    frames.extend(
-        look(device, Duration::ZERO)
-            .into_iter()
-            .map(|(_, bytes)| bytes),
-    );
+    // It may have overtaken what came by the other socket; but that is there.
+    loop {
+        let rest = look(device, Duration::ZERO);
+        if rest.is_empty() {
+            break;
+        }
+        frames.extend(rest.into_iter().map(|(_, bytes)| bytes));
+    }
     frames.retain(|bytes| *bytes != end);
     frames
 }

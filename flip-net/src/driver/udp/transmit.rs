@@ -80,13 +80,22 @@ fn run_len(to: &[(SocketAddr, usize)], len_max: usize) -> usize {
 }
 
 impl UdpDevice {
-    /// Everything that leaves passes here: frames, copies, probes and answers. The place where a
-    /// datagram is sealed.
+    /// Everything that leaves for others passes here: frames, copies, probes and answers. The place
+    /// where a datagram is sealed. (Wake-ups do not pass: they are empty, and go from here to here.)
     fn outgoing<'a>(&self, _to: SocketAddr, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         Cow::Borrowed(bytes)
     }
 
     pub(super) fn send_frames(&self, frames: &[Frame]) {
+        if let [frame] = frames
+            && let LinkAddress::Station(station) = frame.to
+            && is_sendable(frame)
+        {
+            // The most frequent case, without the lists that follow.
+            let to = self.directory().address_of(station);
+            let left = to.is_some_and(|to| self.send_one(to, &frame.bytes));
+            return self.lose(usize::from(!left));
+        }
         let mut parcels = Vec::with_capacity(frames.len());
         let mut rest = frames;
         while let Some(first) = rest.first() {
@@ -143,13 +152,7 @@ impl UdpDevice {
     /// Sends datagrams in order. Says how many the network did not take.
     pub(super) fn transmit(&self, parcels: &[Parcel<'_>]) -> usize {
         if let [one] = parcels {
-            let bytes = self.outgoing(one.to, &one.bytes);
-            while let Err(error) = self.socket.send_to(&bytes, one.to) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return 1;
-                }
-            }
-            return 0;
+            return usize::from(!self.send_one(one.to, &one.bytes));
         }
         let sealed: Vec<_> = parcels
             .iter()
@@ -159,6 +162,18 @@ impl UdpDevice {
         let to = parcels.iter().zip(&parts);
         let to: Vec<_> = to.map(|(parcel, part)| (parcel.to, part.len())).collect();
         self.send_runs(&parts, &to, &self.segmentation.runs(&to))
+    }
+
+    /// Sends one datagram; says whether it left.
+    fn send_one(&self, to: SocketAddr, bytes: &[u8]) -> bool {
+        let bytes = self.outgoing(to, bytes);
+        loop {
+            match self.socket.send_to(&bytes, to) {
+                Ok(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Sends runs of datagrams, each run as one message. Says how many datagrams were not taken.
