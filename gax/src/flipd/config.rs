@@ -18,7 +18,6 @@ const NETWORKS_MAX: usize = 255;
 const MTU_LONG: usize = 60 << 10;
 /// A datagram that an Ethernet carries whole.
 const MTU_DATAGRAM: usize = 1_472;
-const MTU_ETHERNET: usize = 1_500;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub struct Network {
     pub line: usize,
     pub carrier: Carrier,
     pub weight: u16,
-    pub mtu: usize,
+    pub mtu: Option<usize>,
     /// The file with the key.
     pub key: Option<PathBuf>,
     /// What the policy made of it.
@@ -127,12 +126,13 @@ impl Carrier {
         }
     }
 
-    fn mtu(&self) -> usize {
+    /// The largest packet unless told; Ethernet goes by its interface.
+    fn mtu(&self) -> Option<usize> {
         match self {
-            Carrier::Ethernet { .. } => MTU_ETHERNET,
-            Carrier::TunnelListen(_) | Carrier::TunnelConnect(_) => MTU_LONG,
-            _ if self.is_loopback() => MTU_LONG,
-            _ => MTU_DATAGRAM,
+            Carrier::Ethernet { .. } => None,
+            Carrier::TunnelListen(_) | Carrier::TunnelConnect(_) => Some(MTU_LONG),
+            _ if self.is_loopback() => Some(MTU_LONG),
+            _ => Some(MTU_DATAGRAM),
         }
     }
 }

@@ -71,6 +71,8 @@ pub fn open(network: &Network) -> Result<Opened, OpenError> {
             Guard::keyed(Key::read(path)?).map_err(failed)?
         }
     };
+    // All kinds but Ethernet have a default.
+    let mtu = network.mtu.unwrap_or_default();
     match &network.carrier {
         Carrier::Ethernet { interface } => open_ethernet(interface, network.mtu, guard),
         Carrier::Udp {
@@ -78,7 +80,7 @@ pub fn open(network: &Network) -> Result<Opened, OpenError> {
             port,
             peers,
             multicast,
-        } => open_udp(*interface, *port, peers, *multicast, network.mtu, guard),
+        } => open_udp(*interface, *port, peers, *multicast, mtu, guard),
         // One peer, and no way to reach anybody else.
         Carrier::TunnelUdp {
             interface,
@@ -86,12 +88,10 @@ pub fn open(network: &Network) -> Result<Opened, OpenError> {
             peer,
         } => {
             let peers = std::slice::from_ref(peer);
-            open_udp(*interface, *port, peers, None, network.mtu, guard)
+            open_udp(*interface, *port, peers, None, mtu, guard)
         }
-        Carrier::TunnelListen(address) => open_tunnel(End::Listen(*address), network.mtu, guard),
-        Carrier::TunnelConnect(peer) => {
-            open_tunnel(End::Connect(resolve(peer)?), network.mtu, guard)
-        }
+        Carrier::TunnelListen(address) => open_tunnel(End::Listen(*address), mtu, guard),
+        Carrier::TunnelConnect(peer) => open_tunnel(End::Connect(resolve(peer)?), mtu, guard),
     }
 }
 
@@ -103,11 +103,11 @@ fn guarded<D: Device + 'static>(device: Arc<D>, guard: Guard) -> Arc<dyn Device>
     }
 }
 
-fn open_ethernet(interface: &str, mtu: usize, guard: Guard) -> Result<Opened, OpenError> {
+fn open_ethernet(interface: &str, mtu: Option<usize>, guard: Guard) -> Result<Opened, OpenError> {
     let device = EthernetDevice::open(&EthernetConfig {
         interface: interface.to_owned(),
         station: Station::Own,
-        mtu: Some(mtu),
+        mtu,
     })?;
     Ok(Opened {
         device: guarded(Arc::new(device), guard),

@@ -153,7 +153,7 @@ fn network_report(network: &Network, opened: &Opened, stats: &NetworkStats) -> N
         name: network.name.clone(),
         kind: network.carrier.kind().name().to_owned(),
         weight: network.weight,
-        mtu: network.mtu,
+        mtu: opened.link(network).mtu,
         on: true,
         trusted: network.trusted,
         keyed: network.key.is_some(),

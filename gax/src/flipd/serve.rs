@@ -145,7 +145,7 @@ fn introduce(network: &Network, opened: &Opened) {
         network.name,
         network.carrier.kind().name(),
         network.weight,
-        network.mtu,
+        opened.link(network).mtu,
         if network.trusted {
             "trusted"
         } else {

@@ -100,7 +100,7 @@ impl Reader<'_> {
                 None => kind.weight(),
             },
             mtu: match &entry.mtu {
-                Some(mtu) => self.number("mtu", mtu, MTU_MIN..=mtu_max)? as usize,
+                Some(mtu) => Some(self.number("mtu", mtu, MTU_MIN..=mtu_max)? as usize),
                 None => carrier.mtu(),
             },
             carrier,

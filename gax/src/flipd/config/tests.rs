@@ -77,7 +77,7 @@ fn every_field_has_its_meaning() {
                 interface: "eth0".to_owned(),
             },
             weight: 5,
-            mtu: 9_000,
+            mtu: Some(9_000),
             key: Some(PathBuf::from("/etc/orca/lab.key")),
             trusted: true,
         },
@@ -93,7 +93,7 @@ fn every_field_has_its_meaning() {
                 multicast: Some(SocketAddr::from(([239, 192, 1, 1], 33_095))),
             },
             weight: 4,
-            mtu: 1_472,
+            mtu: Some(1_472),
             key: None,
             trusted: false,
         },
@@ -106,7 +106,7 @@ fn every_field_has_its_meaning() {
                 peer: peer("192.0.2.7:33094"),
             },
             weight: 10,
-            mtu: 1_472,
+            mtu: Some(1_472),
             key: None,
             trusted: true,
         },
@@ -119,16 +119,22 @@ fn what_is_left_out_has_the_value_for_its_kind() {
     let ethernet = one("kind = \"ethernet\"\ninterface = \"eth0\"");
     assert_eq!(
         (ethernet.weight, ethernet.mtu, ethernet.trusted),
-        (3, 1_500, false)
+        (3, None, false)
     );
     let udp = one(UDP);
-    assert_eq!((udp.weight, udp.mtu, udp.trusted), (4, 60 << 10, true));
+    assert_eq!(
+        (udp.weight, udp.mtu, udp.trusted),
+        (4, Some(60 << 10), true)
+    );
     let wide = one(WIDE);
-    assert_eq!((wide.weight, wide.mtu, wide.trusted), (4, 1_472, false));
+    assert_eq!(
+        (wide.weight, wide.mtu, wide.trusted),
+        (4, Some(1_472), false)
+    );
     let listen = one("kind = \"tunnel-tcp\"\nlisten = \"0.0.0.0:33093\"");
     assert_eq!(
         (listen.weight, listen.mtu, listen.trusted),
-        (10, 60 << 10, false)
+        (10, Some(60 << 10), false)
     );
     let address = SocketAddr::from(([0, 0, 0, 0], 33_093));
     assert_eq!(listen.carrier, Carrier::TunnelListen(address));
