@@ -76,7 +76,7 @@ impl Receiving {
         !self.joins && !self.crowded && !self.receives.is_multiple_of(LOOK_EVERY)
     }
 
-    /// Waits for something, and takes all there is, but for the rest of what has begun to flow.
+    /// Waits for something, and takes it, with as much else as there is if this is the time to look.
     fn wait_and_take(&mut self, socket: &UdpSocket) -> usize {
         let looks = self.crowded || self.receives.is_multiple_of(LOOK_EVERY);
         let most = if looks { BATCH_MAX } else { 1 };
@@ -124,18 +124,16 @@ impl UdpDevice {
             receiving.flows = !self.alarm.disarm() && count > 0;
             return self.sort(receiving, By::Own, count, sink);
         }
-        let count = if wait == Duration::ZERO {
+        let ready = wait == Duration::ZERO || poll([Some(self.socket.as_fd())], wait)[0];
+        let count = if ready {
             receiving.take(&self.socket)
         } else {
-            let [ready] = poll([Some(self.socket.as_fd())], wait);
-            receiving.flows = ready;
-            if ready {
-                receiving.take(&self.socket)
-            } else {
-                0
-            }
+            0
         };
-        self.sort(receiving, By::Own, count, sink)
+        let given = self.sort(receiving, By::Own, count, sink);
+        // Looking without waiting says nothing about how the next wait will end.
+        receiving.flows = given > 0 || (receiving.flows && wait == Duration::ZERO);
+        given
     }
 
     fn receive_both(
