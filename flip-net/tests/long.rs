@@ -177,7 +177,9 @@ fn longest_message(link: Link) -> (FlipBox, FlipBox) {
             ..Config::default()
         })
     });
-    boxes.iter_mut().for_each(|each| drop(each.attach(link)));
+    for each in &mut boxes {
+        each.attach(link);
+    }
     let [mut from, mut to] = boxes;
     let interface = from.interface();
     let sender = from.register(interface, SENDER);

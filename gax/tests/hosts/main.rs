@@ -79,7 +79,7 @@ fn a_multicast_is_one_frame_on_each_segment() {
         let number = all[0].multicast(private(1), public, 100, 4);
         let heard = all[1..]
             .iter()
-            .all(|each| each.waits_for(Seen::Arrived(number)));
+            .all(|each| each.waits_briefly_for(Seen::Arrived(number)));
         let frames = taps.each_ref().map(|tap| tap.take().len());
         (heard && frames == [1, 1]).then_some(number)
     });
