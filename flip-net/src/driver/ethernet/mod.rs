@@ -27,6 +27,7 @@
 //!
 //! Implements: [Thesis §2.4.2]; facts sheet 1.1, 1.9.
 
+mod bare;
 mod config;
 mod header;
 mod socket;
@@ -50,6 +51,7 @@ use crate::Frame;
 use crate::address::LinkAddress;
 use crate::link::Link;
 use crate::time::Duration;
+pub use bare::BareSocket;
 pub use config::{EthernetConfig, EthernetError, Station};
 use header::{Address, FRAME_LEN_MIN, HEADER_LEN, To};
 use socket::FLOW_HEADER_LEN;

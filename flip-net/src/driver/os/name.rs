@@ -63,11 +63,16 @@ pub(in crate::driver) fn normalised(address: SocketAddr) -> SocketAddr {
 
 /// The name to bind a packet socket to: frames of all types on one interface.
 pub(in crate::driver) fn all_frames_of(interface: u32) -> SockAddr {
+    frames_of(interface, libc::ETH_P_ALL as u16)
+}
+
+/// The same for frames of one type.
+pub(in crate::driver) fn frames_of(interface: u32, ether_type: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: a packet name is one of the names that the storage is made for.
     let raw = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     raw.sll_family = libc::AF_PACKET as u16;
-    raw.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    raw.sll_protocol = ether_type.to_be();
     raw.sll_ifindex = interface as libc::c_int;
     // SAFETY: the storage holds a packet name, and that is its length.
     unsafe { SockAddr::new(storage, mem::size_of::<libc::sockaddr_ll>() as _) }

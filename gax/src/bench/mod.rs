@@ -1,0 +1,119 @@
+//! `orca-bench`: the sample programs against their twins in C, and the networks against bare sockets.
+//!
+//! Every figure is a ratio: the reference runs in the same round, on the same cores, before or after what is measured. What is printed is
+//! the median over the rounds with a 95 % interval from a seeded bootstrap.
+//!
+//! Implements: DESIGN 12 and 13.
+
+pub mod networks;
+pub mod programs;
+pub mod statistics;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use serde_json::json;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "orca-bench",
+    version,
+    about = "Times programs against C, and networks against bare sockets"
+)]
+pub struct Options {
+    /// What to time [default: all; --list names them]
+    pub names: Vec<String>,
+    /// Name what can be timed, and time nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Rounds of each
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// Numbers of processors, besides one, that each program runs on
+    #[arg(long, value_delimiter = ',', default_values_t = [2u16], value_name = "K,L")]
+    pub processors: Vec<u16>,
+    /// Where the programs are
+    #[arg(long, default_value = "programs", value_name = "DIR")]
+    pub programs: PathBuf,
+    /// Where orcac and gax are [default: beside this command]
+    #[arg(long, value_name = "DIR")]
+    pub bin: Option<PathBuf>,
+    /// Arguments for the program instead of those in its file `bench`
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub args: Option<String>,
+    /// Also write everything as JSON, each round included; `-` is standard output instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Everything that can be timed.
+fn known() -> Vec<&'static str> {
+    let programs = programs::PROGRAMS.iter().map(|(name, _)| *name);
+    programs.chain(networks::NAMES.iter().copied()).collect()
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static str>, String> {
+    let known = known();
+    if names.is_empty() {
+        return Ok(known);
+    }
+    let find = |name: &String| {
+        let found = known.iter().find(|known| *known == name).copied();
+        found.ok_or_else(|| format!("no benchmark `{name}`; there are {}", known.join(", ")))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Times what was asked for, and prints it.
+///
+/// # Errors
+/// What could not be run, for the user.
+pub fn bench(options: &Options) -> Result<(), String> {
+    if networks::alone() {
+        return Ok(());
+    }
+    if options.list {
+        known().iter().for_each(|name| println!("{name}"));
+        return Ok(());
+    }
+    let names = choose(&options.names)?;
+    let mut text = String::new();
+    let (table, programs) = match names.iter().any(|name| !networks::NAMES.contains(name)) {
+        true => programs::run(&names, options)?,
+        false => (String::new(), json!([])),
+    };
+    text += &table;
+    let (table, networks) = match names.iter().any(|name| networks::NAMES.contains(name)) {
+        true => networks::run(&names, options.rounds)?,
+        false => (String::new(), json!([])),
+    };
+    text += &table;
+    let json = json!({
+        "rounds": options.rounds,
+        "version": env!("CARGO_PKG_VERSION"),
+        "programs": programs,
+        "networks": networks,
+    });
+    match &options.json {
+        Some(file) if file.as_os_str() == "-" => println!("{json:#}"),
+        Some(file) => {
+            print!("{text}");
+            std::fs::write(file, format!("{json:#}\n"))
+                .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        }
+        None => print!("{text}"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_known_ones() {
+        let error = choose(&["tps".to_owned()]).expect_err("there is no such program");
+        assert!(error.contains("tsp, asp, sor"), "{error}");
+        assert!(error.contains("udp-echo"), "{error}");
+    }
+}

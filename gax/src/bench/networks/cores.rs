@@ -1,0 +1,16 @@
+//! Where the two ends run.
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// Pins the calling thread. A core that is not there leaves it where it is.
+pub(super) fn pin(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core);
+    // Without it the figures are still ratios, only noisier.
+    let _ = sched_setaffinity(None, &set);
+}
+
+/// Whether there are two cores.
+pub(super) fn are_two() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}

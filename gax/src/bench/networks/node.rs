@@ -1,0 +1,146 @@
+//! A box on one device, driven by the thread that uses it.
+
+use std::sync::Arc;
+
+use stack::driver::Clock;
+use stack::flip_net::address::{EndpointId, FlipAddress, NetworkId};
+use stack::flip_net::driver::Device;
+use stack::flip_net::join::{JoinConfig, Joiner, Message};
+use stack::flip_net::time::Duration;
+use stack::flip_net::{Config, Event, FlipBox, Frame, Machine, SendOptions};
+
+use super::echo::{Answers, Asks};
+
+/// How long the answering end waits at a time.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long the asking end waits for an answer before it asks again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(super) struct Node {
+    flip: FlipBox,
+    device: Arc<dyn Device>,
+    clock: Clock,
+    endpoint: EndpointId,
+    own: FlipAddress,
+    other: FlipAddress,
+    joiner: Joiner,
+    frames: Vec<Frame>,
+    /// How long one `receive` waits: zero to look only.
+    wait: Duration,
+    question: Vec<u8>,
+}
+
+/// Two boxes that know of each other.
+pub(super) fn pair(devices: [Arc<dyn Device>; 2], len: usize, spins: bool) -> [Node; 2] {
+    let addresses = [1_u8, 2].map(|n| FlipAddress::new([n, 3, 3, 3, 3, 3, 3, 0]));
+    let mut numbers = 0..2;
+    devices.map(|device| {
+        let at = numbers.next().expect("two devices");
+        let mut flip = FlipBox::new(Config {
+            pace: None,
+            ..Config::default()
+        });
+        flip.attach(device.link());
+        let interface = flip.interface();
+        let endpoint = flip.register(interface, addresses[at]);
+        Node {
+            flip,
+            device,
+            clock: Clock::start(),
+            endpoint,
+            own: addresses[at].one_way(),
+            other: addresses[1 - at].one_way(),
+            joiner: Joiner::new(JoinConfig::default()),
+            frames: Vec::new(),
+            wait: if spins { Duration::ZERO } else { WAIT },
+            question: vec![7; len],
+        }
+    })
+}
+
+impl Node {
+    /// Sends a message to the other end.
+    pub(super) fn send(&mut self, payload: Vec<u8>) {
+        let (endpoint, other, now) = (self.endpoint, self.other, self.clock.now());
+        let options = SendOptions::default();
+        let sent = self.flip.unicast(now, endpoint, other, payload, options);
+        sent.expect("nothing else waits");
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.frames.clear();
+        while let Some(frame) = self.flip.poll_transmit() {
+            self.frames.push(frame);
+        }
+        if !self.frames.is_empty() {
+            self.device.send(&self.frames);
+        }
+    }
+
+    /// Waits once, at most `wait`; the whole messages that came.
+    pub(super) fn receive(&mut self, wait: Duration, mut take: impl FnMut(Message)) {
+        let (flip, clock) = (&mut self.flip, &self.clock);
+        self.device.receive(wait, &mut |from, frame| {
+            flip.handle_frame(clock.now(), NetworkId(0), from, frame);
+        });
+        let now = self.clock.now();
+        if self.flip.poll_timeout().is_some_and(|due| due <= now) {
+            self.flip.handle_timeout(now);
+        }
+        while let Some(event) = self.flip.poll_event() {
+            if let Event::Fragment { fragment, .. } = event
+                && let Some(message) = self.joiner.handle_fragment(now, fragment)
+            {
+                take(message);
+            }
+        }
+        self.flush();
+    }
+
+    /// Waits until a message comes; asks the sender for parts that are missing.
+    pub(super) fn message(&mut self) -> Message {
+        loop {
+            let mut got = None;
+            self.receive(self.wait, |message| got = Some(message));
+            if let Some(message) = got {
+                return message;
+            }
+            let now = self.clock.now();
+            while let Some(missing) = self.joiner.poll_missing(now) {
+                let (from, number) = (missing.source, missing.message);
+                self.flip
+                    .ask_again(now, self.endpoint, from, number, &missing.parts);
+            }
+            self.flush();
+        }
+    }
+}
+
+impl Asks for Node {
+    fn ask(&mut self) {
+        let mut came = false;
+        while !came {
+            self.send(self.question.clone());
+            let end = self.clock.now() + PATIENCE;
+            while !came && self.clock.now() < end {
+                self.receive(self.wait, |_| came = true);
+            }
+        }
+    }
+}
+
+impl Answers for Node {
+    fn answer(&mut self) {
+        let mut questions = 0;
+        self.receive(self.wait, |message| {
+            assert_eq!(message.payload.len(), 40, "a question");
+            questions += 1;
+        });
+        for _ in 0..questions {
+            self.send(self.question.clone());
+        }
+        debug_assert!(!self.own.is_null());
+    }
+}
