@@ -663,10 +663,10 @@ local function dissect_rts(tvb, at, root, missing)
     reader:number(RTS.reserved, 4)
     local applied = reader:long(RTS.applied)
     local body = RTS_BODIES[kind](reader, missing)
-    if missing > 0 and not body then
+    if missing > 0 and not (body and RTS_OPEN_ENDED[kind]) then
         return RTS_KINDS[kind] .. " (cut)"
     end
-    if not body or (not RTS_OPEN_ENDED[kind] and reader:left() + missing > 0) then
+    if not body or (not RTS_OPEN_ENDED[kind] and reader:left() > 0) then
         refuse(tree, rts_malformed, RTS_KINDS[kind] .. " body")
         return "? malformed"
     end
