@@ -12,14 +12,16 @@ mod tshark;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cases::{Carries, Case};
 use codec::{Seen, look_at_frame, look_at_packet};
 use flip_net::address::{FlipAddress, LinkAddress};
 use flip_net::link::capture::{Capture, Form};
+use flip_net::rng::Rng;
 use flip_net::wire::{self, Flow, WireError, packet};
 use tshark::{EXPERT, Fields, INFO, Tshark, check_no_failure};
 
@@ -228,20 +230,20 @@ fn all_fields(cases: &[Case]) -> Vec<&'static str> {
     names.into_iter().collect()
 }
 
+#[track_caller]
+fn check_fields(shown: &Fields, seen: &Seen, what: &str) {
+    for (name, expected) in &seen.fields {
+        let value = shown.get(*name);
+        assert_eq!(value, expected.as_ref(), "{what}: {name} in {shown:?}");
+    }
+}
+
 /// What `tshark` shows is what the codec sees.
 #[track_caller]
 fn check_seen(shown: &Fields, seen: &Seen, what: &str) {
     check_no_failure(shown, what);
-    for (name, expected) in &seen.fields {
-        assert_eq!(
-            shown.get(*name),
-            expected.as_ref(),
-            "{what}: {name} in {shown:?}"
-        );
-    }
+    check_fields(shown, seen, what);
     let info = shown.get(INFO).map_or("", String::as_str);
-    // The column shows what cannot be printed in its own way.
-    let info = info.replace("\\\\", "\\");
     if seen.is_all {
         assert_eq!(info, seen.info, "{what}");
     } else {
@@ -395,7 +397,10 @@ fn damaged_packets_are_refused_as_the_codec_refuses_them() {
             let seen = look_at_packet(packet, carries == Carries::Group);
             check_no_failure(guessed, &name);
             match carries {
-                Carries::Rpc => check_no_failure(forced, &name),
+                Carries::Rpc => {
+                    check_no_failure(forced, &name);
+                    check_fields(forced, &seen, &name);
+                }
                 _ => check_seen(forced, &seen, &name),
             }
         }
@@ -435,6 +440,71 @@ fn payloads_are_cut_at_the_end_of_a_first_fragment_without_an_error() {
             }
         }
     }
+}
+
+/// A packet for somebody with this group message in it.
+fn packet_around(message: &[u8]) -> Vec<u8> {
+    let repr = wire::Repr {
+        kind: wire::Kind::UniData,
+        flags: wire::Flags::default(),
+        actual: 3,
+        maximum: 3,
+        destination: FlipAddress::new([1; 8]),
+        source: FlipAddress::new([2; 8]),
+        message: 7,
+        offset: 0,
+        total: message.len() as u32,
+    };
+    repr.emit(message)
+}
+
+/// Bytes that are mostly zeros and ones, so that counts and indices often make sense.
+fn random_bytes(rng: &mut Rng, len: u64) -> Vec<u8> {
+    let mut byte = || match rng.below(8) {
+        0 => rng.below(256) as u8,
+        1 => rng.below(4) as u8,
+        2 | 3 => 1,
+        _ => 0,
+    };
+    (0..len).map(|_| byte()).collect()
+}
+
+#[test]
+fn random_bodies_are_shown_as_the_codec_sees_them() {
+    let Some(tshark) = Tshark::find("random") else {
+        return;
+    };
+    let mut rng = Rng::new(7);
+    let mut packets = Vec::new();
+    for round in 0..300 {
+        for kind in group::Kind::ALL {
+            let mut message = vec![*kind as u8, (round % 2) as u8];
+            let len = 18 + rng.below(160);
+            message.extend(random_bytes(&mut rng, len));
+            packets.push(packet_around(&message));
+        }
+        for kind in 1..=8 {
+            let mut message = vec![7, 0];
+            message.extend(random_bytes(&mut rng, 18 + 32));
+            message.extend([1, kind]);
+            let len = 14 + rng.below(60);
+            message.extend(random_bytes(&mut rng, len));
+            packets.push(packet_around(&message));
+        }
+    }
+    let path = tshark.folder().join("random.pcap");
+    capture(&path, Form::Bare, packets.iter().map(Vec::as_slice));
+    let shown = tshark.read(&path, &GROUP, &all_fields(&cases::all()));
+    assert_eq!(shown.len(), packets.len());
+    let mut refused = 0;
+    for (shown, packet) in shown.iter().zip(&packets) {
+        let seen = look_at_packet(packet, true);
+        refused += usize::from(seen.is_malformed);
+        check_seen(shown, &seen, &codec::hex(packet));
+    }
+    // Both kinds of them must be there for this to say anything.
+    let share = refused * 100 / packets.len();
+    assert!((10..90).contains(&share), "{share} % are refused");
 }
 
 // --- datagrams ---
@@ -540,17 +610,22 @@ fn packets_of(path: &Path) -> Vec<Vec<u8>> {
     packets
 }
 
+/// Builds a program; gives its executable, in a folder of the test's own.
+fn build(folder: &Path, source: &str) -> PathBuf {
+    fs::create_dir_all(folder).expect("a folder of the test's own");
+    let executable = folder.join("program");
+    run(Command::new(binaries().join("orcac"))
+        .arg("build")
+        .arg(root().join(source))
+        .arg("-o")
+        .arg(&executable));
+    executable
+}
+
 #[test]
 fn what_processors_of_a_program_say_is_shown_as_the_codec_sees_it() {
     let folder = std::env::temp_dir().join(format!("dissector-run-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder of the test's own");
-    let executable = folder.join("pingpong");
-    let source = root().join("programs/pingpong/pingpong.orca");
-    run(Command::new(binaries().join("orcac"))
-        .arg("build")
-        .arg(source)
-        .arg("-o")
-        .arg(&executable));
+    let executable = build(&folder, "programs/pingpong/pingpong.orca");
     let captures = folder.join("made/by gax");
     run(Command::new(binaries().join("gax"))
         .args(["-n", "3", "--timeout", "120", "--capture"])
@@ -577,6 +652,37 @@ fn what_processors_of_a_program_say_is_shown_as_the_codec_sees_it() {
             assert!(!seen.is_malformed, "{}", seen.info);
             check_seen(shown, &seen, &format!("processor {number}"));
         }
+    }
+    fs::remove_dir_all(folder).expect("it was there");
+}
+
+#[test]
+fn a_killed_run_leaves_captures_that_end_with_a_whole_record() {
+    let folder = std::env::temp_dir().join(format!("dissector-kill-{}", std::process::id()));
+    let executable = build(&folder, "tests/launch/spin.orca");
+    let mut child = Command::new(binaries().join("gax"))
+        .args(["-n", "3", "--timeout", "120", "--capture"])
+        .arg(&folder)
+        .arg(&executable)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("gax starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("a pipe");
+    let mut stdout = BufReader::new(stdout);
+    stdout.read_line(&mut line).expect("a line");
+    assert_eq!(line, "spinning\n");
+    // Processors die with it, and no one has time to say anything.
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
+    for number in 0..3 {
+        let packets = packets_of(&folder.join(format!("processor-{number}.pcap")));
+        let joined = packets.iter().any(|packet| {
+            let line = look_at_packet(packet, true).info;
+            line.contains(" | JOIN #")
+        });
+        assert!(joined, "processor {number}");
     }
     fs::remove_dir_all(folder).expect("it was there");
 }

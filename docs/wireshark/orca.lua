@@ -1237,6 +1237,14 @@ local function read_flip_body(tvb, pinfo, root, tree, start, header)
     return dissect_payload(tvb:range(start, header.length):tvb(), pinfo, root, tree, header)
 end
 
+-- Networks without addresses leave the columns for them empty.
+local function show_addresses(pinfo, header)
+    if tostring(pinfo.net_src) == "NONE" and tostring(pinfo.dl_src) == "NONE" then
+        pinfo.cols.src = header.source
+        pinfo.cols.dst = header.destination
+    end
+end
+
 local function show_info(pinfo, line, ...)
     for _, above in ipairs({ ... }) do
         line = line .. " | " .. above
@@ -1265,6 +1273,7 @@ local function dissect_flip(tvb, pinfo, root, flow)
         show_info(pinfo, tvb:len() .. " B, no packet: " .. reason .. flow)
         return tvb:len()
     end
+    show_addresses(pinfo, header)
     local line = flip_line(header, counters)
     tree:append_text(", " .. line)
     if header.kind == 2 then
