@@ -574,6 +574,32 @@ fn datagrams_are_known_by_what_is_in_them_or_by_choice() {
     }
 }
 
+#[test]
+fn the_filters_of_the_page_are_understood_and_each_finds_only_its_packets() {
+    let Some(tshark) = Tshark::find("filters") else {
+        return;
+    };
+    let cases = cases::all();
+    let path = tshark.folder().join("filters.pcap");
+    capture(&path, Form::Bare, cases.iter().map(|case| &case.packet[..]));
+    let page = fs::read_to_string(root().join("docs/wireshark/README.md")).expect("the page");
+    let (_, table) = page
+        .split_once("| filter | shows |")
+        .expect("the table of filters");
+    let (table, _) = table.split_once("\n\n").expect("the table ends");
+    let filters: Vec<String> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(filter, _)| filter.replace("\\|", "|"))
+        .collect();
+    assert!(filters.len() >= 5, "{filters:?}");
+    for filter in &filters {
+        // One that tshark does not understand fails there.
+        let shown = tshark.read(&path, &["-Y", filter], &[]);
+        assert!(shown.len() < cases.len(), "{filter}");
+    }
+}
+
 // --- a run ---
 
 /// The folder of the binaries that were built with these tests.
