@@ -1,7 +1,8 @@
 -- Wireshark dissector for FLIP and what travels in it here: groups, RPC, the run-time system.
 --
 --   amflow    flow-control header     2 bytes, Ethernet type 0x8146 and link type USER1
---   amflip    FLIP                   40 bytes, link type USER0; UDP by a heuristic or "Decode As"
+--   amudp     FLIP over UDP           by a heuristic or "Decode As"; nothing in front of most packets
+--   amflip    FLIP                   40 bytes, behind one of the above, or link type USER0
 --   amgroup   group message          20 bytes and a body
 --   amrpc     RPC message            24 bytes and a body
 --   amheader  capability header      32 bytes, in front of the data of the last two
@@ -44,6 +45,11 @@ local FLOW_TYPES = {
     [4] = "MULTICAST-ACK",
     [5] = "MULTICAST-NAK",
     [6] = "CREDIT-ABSOLUTE",
+}
+
+local UDP_KINDS = {
+    [1] = "PROBE",
+    [2] = "HEARD",
 }
 
 local SELECTORS = {
@@ -131,8 +137,10 @@ local RTS_HEADER_LEN = 16
 local RTS_VERSION = 1
 local INTRODUCTION = 255
 local INTRODUCTION_LEN = 5
-local PROBE = "probe"
-local PROBE_LEN = 7
+local UDP_PROBE = 0xf1
+local UDP_EXCEPT = 0xf2
+local UDP_PROBE_LEN = 10
+local UDP_EXCEPT_MAX = 16
 local ETHERTYPE_FLIP = 0x8146
 local NULL_ADDRESS = "0000000000000000"
 
@@ -140,6 +148,7 @@ local NULL_ADDRESS = "0000000000000000"
 -- Protocols and their fields.
 
 local amflow = Proto("amflow", "Amoeba Flow Control")
+local amudp = Proto("amudp", "FLIP over UDP")
 local amflip = Proto("amflip", "Amoeba FLIP")
 local amgroup = Proto("amgroup", "Amoeba Group Communication")
 local amrpc = Proto("amrpc", "Amoeba RPC")
@@ -200,6 +209,17 @@ local FLOW = make_fields(amflow, "amflow", {
     { "location", "ether", "Link address" },
     { "location.rest", "bytes", "Rest of the link address" },
     { "address", "bytes", "FLIP address" },
+})
+
+local UDP = make_fields(amudp, "amudp", {
+    { "first", "uint8", "Not simply a packet", base.HEX },
+    { "kind", "uint8", "Kind", base.DEC, UDP_KINDS },
+    { "nonce", "bytes", "Nonce" },
+    { "count", "uint8", "Stations that get a copy of their own", base.DEC },
+    { "family", "uint8", "Version of IP", base.DEC },
+    { "ipv4", "ipv4", "Address" },
+    { "ipv6", "ipv6", "Address" },
+    { "port", "uint16", "Port", base.DEC },
 })
 
 local FLIP = make_fields(amflip, "amflip", with_flags({
@@ -1284,34 +1304,94 @@ local function dissect_flip(tvb, pinfo, root, flow)
     return start + header.length
 end
 
--- What the UDP device sends to try multicast.
-local function is_probe(tvb)
-    return tvb:len() == PROBE_LEN and tvb:range(0, #PROBE):raw() == PROBE
-end
-
 function amflip.dissector(tvb, pinfo, root)
-    if tvb:len() == 0 or is_probe(tvb) then
+    if tvb:len() == 0 then
         return 0
     end
     return dissect_flip(tvb, pinfo, root, "")
 end
 
--- A datagram that is a packet, and nothing but one, beyond reasonable doubt.
-local function looks_like_flip(tvb)
-    local reason, start = flip_error(tvb)
+--------------------------------------------------------------------------------------------------
+-- Datagrams: packets as they are, and two that begin with a byte that no packet begins with.
+
+-- Whether the bytes from `at` on are a packet, and nothing but one, beyond reasonable doubt.
+local function looks_like_flip(tvb, at)
+    if tvb:len() - at < FLIP_HEADER_LEN then
+        return false
+    end
+    local packet = tvb:range(at):tvb()
+    local reason, start = flip_error(packet)
     if reason then
         return false
     end
-    local flags = tvb:range(2, 1):uint()
-    local length = u32_at(tvb, 28, not has_bit(flags, 0x01))
-    return unknown_bits(flags, FLIP_FLAGS) == 0 and tvb:len() == start + length
+    local flags = packet:range(2, 1):uint()
+    local length = u32_at(packet, 28, not has_bit(flags, 0x01))
+    return unknown_bits(flags, FLIP_FLAGS) == 0 and packet:len() == start + length
 end
 
-amflip:register_heuristic("udp", function(tvb, pinfo, root)
-    if not looks_like_flip(tvb) then
+-- The end of the list of an *except*, or nil: { count, and for each a 4 or 6, an address, a port }.
+local function except_end(tvb)
+    local count = tvb:len() >= 2 and tvb:range(1, 1):uint()
+    if not count or count > UDP_EXCEPT_MAX then
+        return nil
+    end
+    local at = 2
+    for _ = 1, count do
+        local family = at < tvb:len() and tvb:range(at, 1):uint()
+        at = at + ((family == 4 and 7) or (family == 6 and 19) or tvb:len())
+        if at >= tvb:len() then
+            return nil
+        end
+    end
+    local is_frame = at < tvb:len() and tvb:range(at, 1):uint() < UDP_PROBE
+    return is_frame and at or nil
+end
+
+-- A frame for those who are not in the list; the list becomes part of the line.
+local function dissect_except(tvb, pinfo, root, stop)
+    local tree = root:add(amudp, tvb:range(0, stop))
+    local reader = Reader.new(tvb, 0, tree, false)
+    reader:number(UDP.first, 1)
+    local texts = {}
+    for _ = 1, reader:number(UDP.count, 1) do
+        local is_v4 = reader:number(UDP.family, 1) == 4
+        local range = reader:take(is_v4 and 4 or 16)
+        tree:add(is_v4 and UDP.ipv4 or UDP.ipv6, range)
+        local address = is_v4 and tostring(range:ipv4()) or "[" .. tostring(range:ipv6()) .. "]"
+        texts[#texts + 1] = address .. ":" .. reader:number(UDP.port, 2)
+    end
+    tree:append_text(", not for " .. #texts .. " stations")
+    local flow = " (except " .. table.concat(texts, " ") .. ")"
+    return stop + dissect_flip(tvb:range(stop):tvb(), pinfo, root, flow)
+end
+
+function amudp.dissector(tvb, pinfo, root)
+    local first = tvb:len() > 0 and tvb:range(0, 1):uint()
+    if first == UDP_EXCEPT and except_end(tvb) then
+        return dissect_except(tvb, pinfo, root, except_end(tvb))
+    elseif first == UDP_PROBE and tvb:len() == UDP_PROBE_LEN
+        and UDP_KINDS[tvb:range(1, 1):uint()] then
+        pinfo.cols.protocol = "AMUDP"
+        local reader = Reader.new(tvb, 0, root:add(amudp, tvb:range(0)), false)
+        reader:number(UDP.first, 1)
+        local name = UDP_KINDS[reader:number(UDP.kind, 1)]
+        show_info(pinfo, name .. " " .. reader:bytes(UDP.nonce, 8))
+        return tvb:len()
+    elseif not first or first >= UDP_PROBE then
+        return 0
+    end
+    return dissect_flip(tvb, pinfo, root, "")
+end
+
+amudp:register_heuristic("udp", function(tvb, pinfo, root)
+    local at = 0
+    if tvb:len() > 0 and tvb:range(0, 1):uint() == UDP_EXCEPT then
+        at = except_end(tvb)
+    end
+    if not at or not looks_like_flip(tvb, at) then
         return false
     end
-    dissect_flip(tvb, pinfo, root, "")
+    amudp.dissector(tvb, pinfo, root)
     return true
 end)
 
@@ -1389,4 +1469,4 @@ local by_encap = DissectorTable.get("wtap_encap")
 by_encap:add(encaps.USER0 or 45, amflip)
 by_encap:add(encaps.USER1 or 46, amflow)
 DissectorTable.get("ethertype"):add(ETHERTYPE_FLIP, amflow)
-DissectorTable.get("udp.port"):add_for_decode_as(amflip)
+DissectorTable.get("udp.port"):add_for_decode_as(amudp)
