@@ -27,6 +27,7 @@ use cases::{Carries, Case};
 use codec::{Seen, look_at_frame, look_at_packet};
 use flip_net::address::{FlipAddress, LinkAddress};
 use flip_net::link::capture::{Capture, Form};
+use flip_net::seal::{KEY_LEN, Key, SEAL_HEADER_LEN, SEAL_TAG_LEN, SealConfig, Sealer, SenderId};
 use flip_net::wire::Flow;
 use tshark::{EXPERT, Fields, INFO, Tshark, check_no_failure};
 
@@ -189,6 +190,41 @@ fn flow_control_messages_are_shown_as_the_codec_sees_them() {
         assert_eq!(shown.len(), frames.len());
         for (shown, frame) in shown.iter().zip(&frames) {
             check_seen(shown, &look_at_frame(frame, false), &codec::hex(frame));
+        }
+    }
+}
+
+#[test]
+fn sealed_frames_show_what_everybody_can_read() {
+    let Some(tshark) = Tshark::find("seal") else {
+        return;
+    };
+    let id: [u8; 16] = std::array::from_fn(|at| at as u8 + 1);
+    let key = Key::new([7; KEY_LEN], 0x0102);
+    let sealer = Sealer::new(key, SenderId::new(id), SealConfig::default());
+    let packets = cases::all();
+    let mut frames = vec![sealer.announce().expect("not used up")];
+    frames.extend(packets.iter().filter_map(|case| sealer.seal(&case.packet)));
+    let path = tshark.folder().join("seal.pcap");
+    let names = ["kind", "epoch", "sender", "counter", "sealed", "tag"];
+    let names = names.map(|name| format!("amseal.{name}"));
+    for form in [Form::Bare, Form::Flow, Form::Ethernet] {
+        capture(&path, form, frames.iter().map(Vec::as_slice));
+        let shown = tshark.read(&path, &GUESS, &names.each_ref().map(String::as_str));
+        assert_eq!(shown.len(), packets.len() + 1);
+        for (number, (shown, frame)) in shown.iter().zip(&frames).enumerate() {
+            assert_eq!(shown.get(EXPERT), None, "{shown:?}");
+            let end = frame.len() - SEAL_TAG_LEN;
+            let expected = [
+                frame[1].to_string(),
+                "258".to_owned(),
+                codec::hex(&id),
+                number.to_string(),
+                codec::hex(&frame[SEAL_HEADER_LEN..end]),
+                codec::hex(&frame[end..]),
+            ];
+            let values = names.each_ref().map(|name| shown[name].clone());
+            assert_eq!(values, expected);
         }
     }
 }

@@ -2,6 +2,7 @@
 --
 --   amflow    flow-control header     2 bytes, Ethernet type 0x8146 and link type USER1
 --   amudp     FLIP over UDP           by a heuristic or "Decode As"; nothing in front of most packets
+--   amseal    sealed frame           in place of one of the others, on networks with a key
 --   amflip    FLIP                   40 bytes, behind one of the above, or link type USER0
 --   amgroup   group message          20 bytes and a body
 --   amrpc     RPC message            24 bytes and a body
@@ -50,6 +51,12 @@ local FLOW_TYPES = {
 local UDP_KINDS = {
     [1] = "PROBE",
     [2] = "HEARD",
+}
+
+local SEAL_KINDS = {
+    [1] = "DATA",
+    [2] = "CHALLENGE",
+    [3] = "INTRODUCTION",
 }
 
 local SELECTORS = {
@@ -137,6 +144,9 @@ local RTS_HEADER_LEN = 16
 local RTS_VERSION = 1
 local INTRODUCTION = 255
 local INTRODUCTION_LEN = 5
+local SEAL_MAGIC = 0xe5
+local SEAL_HEADER_LEN = 30
+local SEAL_TAG_LEN = 16
 local UDP_PROBE = 0xf1
 local UDP_EXCEPT = 0xf2
 local UDP_PROBE_LEN = 10
@@ -149,6 +159,7 @@ local NULL_ADDRESS = "0000000000000000"
 
 local amflow = Proto("amflow", "Amoeba Flow Control")
 local amudp = Proto("amudp", "FLIP over UDP")
+local amseal = Proto("amseal", "Sealed Frame")
 local amflip = Proto("amflip", "Amoeba FLIP")
 local amgroup = Proto("amgroup", "Amoeba Group Communication")
 local amrpc = Proto("amrpc", "Amoeba RPC")
@@ -220,6 +231,16 @@ local UDP = make_fields(amudp, "amudp", {
     { "ipv4", "ipv4", "Address" },
     { "ipv6", "ipv6", "Address" },
     { "port", "uint16", "Port", base.DEC },
+})
+
+local SEAL = make_fields(amseal, "amseal", {
+    { "magic", "uint8", "Magic", base.HEX },
+    { "kind", "uint8", "Kind", base.DEC, SEAL_KINDS },
+    { "epoch", "uint32", "Epoch of the key", base.DEC },
+    { "sender", "bytes", "Sender" },
+    { "counter", "uint64", "Counter", base.DEC },
+    { "sealed", "bytes", "Sealed" },
+    { "tag", "bytes", "Tag" },
 })
 
 local FLIP = make_fields(amflip, "amflip", with_flags({
@@ -1304,11 +1325,40 @@ local function dissect_flip(tvb, pinfo, root, flow)
     return start + header.length
 end
 
+-- Whether this is a frame that only holders of the network's key can read.
+local function is_sealed(tvb)
+    return tvb:len() >= SEAL_HEADER_LEN + SEAL_TAG_LEN and tvb:range(0, 1):uint() == SEAL_MAGIC
+        and SEAL_KINDS[tvb:range(1, 1):uint()] ~= nil
+end
+
+-- What everybody can read of it; `flow` as above.
+local function dissect_sealed(tvb, pinfo, root, flow)
+    pinfo.cols.protocol = "AMSEAL"
+    local tree = root:add(amseal, tvb:range(0))
+    local reader = Reader.new(tvb, 0, tree, false)
+    reader:number(SEAL.magic, 1)
+    local kind, epoch = reader:number(SEAL.kind, 1), reader:number(SEAL.epoch, 4)
+    local sender, counter = reader:bytes(SEAL.sender, 16), reader:long(SEAL.counter)
+    local size = reader:left() - SEAL_TAG_LEN
+    if size > 0 then
+        reader:bytes(SEAL.sealed, size)
+    end
+    reader:bytes(SEAL.tag, SEAL_TAG_LEN)
+    show_info(pinfo, string.format("sealed %s %s #%s epoch %d %d B%s", SEAL_KINDS[kind],
+        sender:sub(1, 8), tostring(counter), epoch, size, flow))
+    return tvb:len()
+end
+
+-- A packet, sealed or not.
+local function dissect_packet(tvb, pinfo, root, flow)
+    return (is_sealed(tvb) and dissect_sealed or dissect_flip)(tvb, pinfo, root, flow)
+end
+
 function amflip.dissector(tvb, pinfo, root)
     if tvb:len() == 0 then
         return 0
     end
-    return dissect_flip(tvb, pinfo, root, "")
+    return dissect_packet(tvb, pinfo, root, "")
 end
 
 --------------------------------------------------------------------------------------------------
@@ -1362,7 +1412,7 @@ local function dissect_except(tvb, pinfo, root, stop)
     end
     tree:append_text(", not for " .. #texts .. " stations")
     local flow = " (except " .. table.concat(texts, " ") .. ")"
-    return stop + dissect_flip(tvb:range(stop):tvb(), pinfo, root, flow)
+    return stop + dissect_packet(tvb:range(stop):tvb(), pinfo, root, flow)
 end
 
 function amudp.dissector(tvb, pinfo, root)
@@ -1380,7 +1430,7 @@ function amudp.dissector(tvb, pinfo, root)
     elseif not first or first >= UDP_PROBE then
         return 0
     end
-    return dissect_flip(tvb, pinfo, root, "")
+    return dissect_packet(tvb, pinfo, root, "")
 end
 
 amudp:register_heuristic("udp", function(tvb, pinfo, root)
@@ -1428,6 +1478,8 @@ function amflow.dissector(tvb, pinfo, root)
     pinfo.cols.protocol = "AMFLOW"
     if tvb:len() == 0 then
         return 0
+    elseif is_sealed(tvb) then
+        return dissect_sealed(tvb, pinfo, root, "")
     end
     local tree = root:add(amflow, tvb:range(0, math.min(tvb:len(), FLOW_HEADER_LEN)))
     local reader = Reader.new(tvb, 0, tree, false)

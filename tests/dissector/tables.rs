@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use flip_net::seal;
 use flip_net::wire::{self, Flow, WireError, packet};
 
 use super::root;
@@ -136,6 +137,9 @@ fn the_sizes_of_the_script_are_those_of_the_codec() {
         ("VARIABLE_LEN_MAX", wire::variable::VARIABLE_LEN_MAX),
         ("GROUP_HEADER_LEN", group::GROUP_HEADER_SIZE),
         ("HEADER_LEN", capability::HEADER_SIZE),
+        ("SEAL_MAGIC", usize::from(seal::SEAL_MAGIC)),
+        ("SEAL_HEADER_LEN", seal::SEAL_HEADER_LEN),
+        ("SEAL_TAG_LEN", seal::SEAL_TAG_LEN),
     ] {
         assert_eq!(constant_of(name), expected as u64, "{name}");
     }
