@@ -10,6 +10,7 @@
 //! It is not on the path of a message between processors: those talk to each other directly.
 
 pub mod bench;
+pub mod capture;
 pub mod flipd;
 pub mod options;
 pub mod os;

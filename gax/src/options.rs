@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -24,6 +25,8 @@ pub struct Options {
     pub stack: Option<u64>,
     pub buffer: Option<u64>,
     pub timeout: Option<Duration>,
+    /// The folder for captures of what the processors send and receive.
+    pub capture: Option<PathBuf>,
     pub executable: OsString,
     pub arguments: Vec<OsString>,
 }
@@ -122,6 +125,10 @@ struct Arguments {
     /// End the run after this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// Write all packets that processor N sends and receives to DIR/processor-N.pcap, at most 1 GiB; with several networks
+    /// to DIR/processor-N-network-K.pcap
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
 
     #[arg(long, value_name = "FILE", hide = true)]
     hosts: Option<OsString>,
@@ -176,6 +183,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, S
         stack: given.stack,
         buffer: given.buffer,
         timeout: given.timeout,
+        capture: given.capture,
         executable,
         arguments: command.collect(),
     })
@@ -357,6 +365,14 @@ mod tests {
         ] {
             options_are_refused(line);
         }
+    }
+
+    #[test]
+    fn captures_have_a_folder() {
+        let options = options("gax --capture out/run ./tsp --capture x").expect("fine");
+        assert_eq!(options.capture, Some(PathBuf::from("out/run")));
+        assert_eq!(options.arguments, ["--capture", "x"]);
+        assert!(mistake("gax --capture").contains("--capture <DIR>"));
     }
 
     fn options_are_refused(line: &str) {

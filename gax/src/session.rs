@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::options::{Choice, Options};
 use crate::output::Merger;
 use crate::writer::{self, Writer};
-use crate::{os, report, spawn, status};
+use crate::{capture, os, report, spawn, status};
 
 /// A processor that has not said hello, or is not ready, after this time never will.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -108,6 +108,8 @@ enum Event {
 
 struct Session {
     options: Options,
+    /// The full name of the folder for captures.
+    capture: Option<String>,
     key: [u8; 32],
     networks: Vec<Network>,
     processors: Vec<Processor>,
@@ -140,6 +142,11 @@ impl Session {
                 status::IO_ERROR,
             )
         })?;
+        let folder = options.capture.as_deref();
+        let capture = folder
+            .map(|folder| capture::prepare(folder, options.processors, options.networks.len()))
+            .transpose()
+            .map_err(|error| (error.to_string(), status::IO_ERROR))?;
         // Open until all have inherited it; it has no name, so nothing is left of it when all have ended.
         let segment = Segment::create(&options).map_err(internal)?;
         let networks = options
@@ -169,6 +176,7 @@ impl Session {
         Ok(Session {
             merger: Merger::new(options.label),
             options,
+            capture,
             key,
             networks,
             processors,
@@ -453,7 +461,7 @@ impl Session {
                 multicast: Some(multicast(&self.key)),
                 peers: peers.clone(),
                 arguments: arguments.clone(),
-                options: settings(&self.options),
+                options: settings(&self.options, self.capture.as_deref()),
             };
             self.send(usize::from(number), &ToProcessor::Start(Box::new(start)));
         }
@@ -739,7 +747,7 @@ fn network(choice: &Choice, segment: &Segment, insecure: bool) -> Network {
     Network::new(medium, insecure)
 }
 
-fn settings(options: &Options) -> Vec<(String, String)> {
+fn settings(options: &Options, capture: Option<&str>) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
     if let Some(bytes) = options.stack {
@@ -750,6 +758,9 @@ fn settings(options: &Options) -> Vec<(String, String)> {
     }
     if options.stats.is_some() {
         set("stats", "1".to_owned());
+    }
+    if let Some(folder) = capture {
+        set("capture", folder.to_owned());
     }
     settings
 }

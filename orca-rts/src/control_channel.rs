@@ -102,7 +102,7 @@ pub struct Start {
     pub peers: Vec<Vec<String>>,
     /// The program's arguments, without its name.
     pub arguments: Vec<Vec<u8>>,
-    /// Settings by name: `stack` and `buffer` in bytes, `stats`, `backtrace`. Unknown ones are ignored.
+    /// Settings by name: `stack` and `buffer` in bytes, `stats`, `backtrace`, `capture` (a folder). Unknown ones are ignored.
     pub options: Vec<(String, String)>,
 }
 

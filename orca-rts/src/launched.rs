@@ -12,6 +12,7 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -20,6 +21,7 @@ use stack::capability::Port;
 use stack::flip_net::rng::Rng;
 
 use crate::builtin::output::Sink;
+use crate::capture::captured;
 use crate::control_channel::{
     CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Prepare, Start, Stream, ToProcessor, VERSION,
 };
@@ -316,7 +318,10 @@ fn start_group(
         config.group.queue_bytes_max = bytes;
         config.group.history_bytes_max = bytes;
     }
+    let devices = match start.option("capture") {
+        Some(folder) => captured(attached.devices, Path::new(folder), prepare.number),
+        None => attached.devices,
+    };
     let driver = driver_config(count);
-    OverGroup::start(config, attached.devices, driver, number, count, rng)
-        .map_err(|error| error.to_string())
+    OverGroup::start(config, devices, driver, number, count, rng).map_err(|error| error.to_string())
 }

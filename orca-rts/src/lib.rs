@@ -11,6 +11,7 @@
 //! The order in which to drain: after each call into a kernel or worker, take its commands and jobs until there are none.
 
 mod builtin;
+mod capture;
 mod doorbell;
 mod driver;
 mod entry;
@@ -36,6 +37,7 @@ pub mod control_channel;
 pub mod networks;
 
 pub use builtin::output::Sink;
+pub use capture::capture_file;
 pub use doorbell::Bell;
 pub use driver::{
     MakeSink, Options, ReadMore, StandardInput, StandardOutput, join_outcomes, report, run,
@@ -43,6 +45,7 @@ pub use driver::{
 };
 pub use heap::ArenaError;
 pub use kernel::{Command, Delivery};
+pub use message::MessageLine;
 pub use over_group::{GroupError, OverGroup};
 pub use process::stack::STACK_BYTES_DEFAULT;
 pub use roster::Roster;

@@ -22,7 +22,11 @@
 //!
 //! Implements: [Thesis §4.3] messages of the run-time system.
 
+mod pretty;
+
 use crate::marshal::{DecodeError, Reader};
+
+pub use pretty::MessageLine;
 
 /// First byte of every message.
 pub(crate) const VERSION: u8 = 1;
@@ -113,6 +117,20 @@ impl<'a> Message<'a> {
             Message::Idle(_) => 6,
             Message::Trap { .. } => 7,
             Message::ReplicaHash { .. } => 8,
+        }
+    }
+
+    /// The name in traces.
+    fn name(&self) -> &'static str {
+        match self {
+            Message::Write { .. } => "Write",
+            Message::Fork { .. } => "Fork",
+            Message::Exit { .. } => "Exit",
+            Message::Release { .. } => "Release",
+            Message::DataHash { .. } => "DataHash",
+            Message::Idle(_) => "Idle",
+            Message::Trap { .. } => "Trap",
+            Message::ReplicaHash { .. } => "ReplicaHash",
         }
     }
 

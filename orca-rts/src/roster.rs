@@ -16,6 +16,14 @@ use crate::kernel::{Command, Delivery};
 const INTRODUCTION: u8 = 0xff;
 const _: () = assert!(INTRODUCTION != crate::message::VERSION);
 
+/// The number of the processor that introduces itself, if that is what the message does.
+pub(crate) fn parse_introduction(message: &[u8]) -> Option<u32> {
+    let (&INTRODUCTION, number) = message.split_first()? else {
+        return None;
+    };
+    Some(u32::from_le_bytes(number.try_into().ok()?))
+}
+
 /// Who is who, as one processor sees it, and what it has still to send.
 #[derive(Debug)]
 pub struct Roster {
@@ -150,8 +158,8 @@ impl Roster {
     fn on_data(&mut self, seq: SeqNo, from: MemberIndex, payload: &[u8]) -> Option<Delivery> {
         let seq = self.widen(seq);
         match payload.split_first()? {
-            (&INTRODUCTION, number) => {
-                let processor = u32::from_le_bytes(number.try_into().ok()?);
+            (&INTRODUCTION, _) => {
+                let processor = parse_introduction(payload)?;
                 if processor >= self.count || self.processors.contains_key(&from) {
                     return None;
                 }

@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
+pub mod capture;
 mod drops;
 pub mod ethernet;
 pub mod guard;
@@ -22,6 +23,7 @@ pub mod shm;
 pub mod tunnel;
 pub mod udp;
 
+pub use capture::{CaptureDevice, CaptureStats};
 pub use ethernet::{EthernetConfig, EthernetDevice, EthernetError, Station};
 pub use guard::Guard;
 pub use guarded::GuardedDevice;

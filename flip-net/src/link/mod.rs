@@ -2,6 +2,7 @@
 //!
 //! Implements: [Thesis §2.4.2], networks and their weights; facts sheet 1.4.
 
+pub mod capture;
 pub mod fault;
 
 use crate::wire::HEADER_LEN;

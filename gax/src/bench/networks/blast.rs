@@ -4,11 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration as StdDuration, Instant};
 
+use rustix::net::sockopt;
 use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
 
 use super::node::pair;
 use super::{Pair, cores};
 
+const RECEIVE_BUFFER: usize = 32 << 20;
 const MESSAGE_LEN: usize = 1 << 20;
 /// Messages of a round.
 const COUNT: u32 = 100;
@@ -46,6 +48,10 @@ pub(super) fn udp(rounds: u32) -> Result<Pair, String> {
     let bare = || -> std::io::Result<UdpSocket> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_read_timeout(Some(StdDuration::from_secs(5)))?;
+        // As much room as the device asks for: a message is longer than the usual buffer.
+        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+            sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+        }
         Ok(socket)
     };
     let (a, b) = (bare().map_err(text)?, bare().map_err(text)?);
