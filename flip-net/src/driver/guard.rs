@@ -149,6 +149,13 @@ impl Guard {
         self.stats().dropped
     }
 
+    /// Adds these to the drops of the device, which may have the same reasons.
+    pub(super) fn add_drops(&self, table: &mut BTreeMap<&'static str, u64>) {
+        for (reason, count) in self.drops() {
+            *table.entry(reason.name()).or_default() += count;
+        }
+    }
+
     /// Everything that was counted.
     pub fn stats(&self) -> SealStats {
         let keyed = self.0.as_ref();

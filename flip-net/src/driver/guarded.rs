@@ -3,6 +3,8 @@
 //! For devices that need nothing special. A frame is copied once each way more than in a device
 //! that calls its guard itself.
 
+use std::collections::BTreeMap;
+
 use super::{Device, Guard, Sink};
 use crate::Frame;
 use crate::address::{LinkAddress, NetworkId};
@@ -108,5 +110,12 @@ impl<D: Device> Device for GuardedDevice<D> {
 
     fn lost(&self) -> u64 {
         self.inner.lost() + self.guard.refused()
+    }
+
+    /// Those of the device, and those of the guard.
+    fn drops(&self) -> BTreeMap<&'static str, u64> {
+        let mut table = self.inner.drops();
+        self.guard.add_drops(&mut table);
+        table
     }
 }
