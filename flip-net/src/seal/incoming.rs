@@ -32,7 +32,7 @@ struct Known {
     epoch: u32,
 }
 
-const _: () = assert!(size_of::<Known>() <= 200);
+const _: () = assert!(size_of::<Known>() <= 600);
 
 /// A frame that is authentic, and how it came in.
 struct Arrival<'o> {
