@@ -1,7 +1,8 @@
 //! A device behind a guard: any device, with every frame sealed.
 //!
-//! For devices that need nothing special. A frame is copied once each way more than in a device
-//! that calls its guard itself.
+//! For devices that put nothing but frames on the network; one that has datagrams of its own calls
+//! its guard itself, as `udp` does, or those would go in the clear. A frame is copied once each way
+//! more than in a device that does that.
 
 use std::collections::BTreeMap;
 
