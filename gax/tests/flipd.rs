@@ -538,6 +538,8 @@ fn check_keyed(ends: [String; 2], keys: [&str; 2], expected: bool) {
     for flipd in [&one, &two] {
         assert_eq!(flipd.status().networks[1].received.packets, 0);
     }
+    let dropped = two.status().networks[1].dropped.clone();
+    assert!(dropped["bad tag"] > 0, "{dropped:?}");
 }
 
 #[test]

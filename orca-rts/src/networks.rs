@@ -135,7 +135,7 @@ impl Attached {
         let (device, address): (Arc<dyn Device>, String) = match &network.medium {
             Medium::Shm { segment } => {
                 let device = open_segment(*segment, number).map_err(|error| named(&error))?;
-                (Arc::new(device), number.to_string())
+                (guarded(device, guard), number.to_string())
             }
             Medium::Udp { interface } => {
                 let config = match interface.is_loopback() {
@@ -145,7 +145,8 @@ impl Attached {
                     },
                     false => UdpConfig::at(*interface, MTU_ETHERNET),
                 };
-                let device = Arc::new(UdpDevice::open(&config).map_err(|error| named(&error))?);
+                let device = UdpDevice::open_guarded(&config, guard);
+                let device = Arc::new(device.map_err(|error| named(&error))?);
                 self.udp.push((self.devices.len(), Arc::clone(&device)));
                 let address = device.address().to_string();
                 (device, address)
@@ -159,12 +160,8 @@ impl Attached {
                 };
                 let device = EthernetDevice::open(&config).map_err(|error| error.to_string())?;
                 let address = device.station().to_string();
-                (Arc::new(device), address)
+                (guarded(device, guard), address)
             }
-        };
-        let device = match guard.is_keyed() {
-            true => Arc::new(GuardedDevice::new(device, guard)),
-            false => device,
         };
         let link = device.link();
         let trusted = link.trusted && (network.keyed || !network.medium.is_beyond_host());
@@ -197,6 +194,14 @@ impl Attached {
             }
         }
         Ok(())
+    }
+}
+
+/// A device that knows nothing of keys behind its guard, if there is a key.
+fn guarded<D: Device + 'static>(device: D, guard: Guard) -> Arc<dyn Device> {
+    match guard.is_keyed() {
+        true => Arc::new(GuardedDevice::new(device, guard)),
+        false => Arc::new(device),
     }
 }
 

@@ -132,6 +132,13 @@ impl Guard {
         }
     }
 
+    /// Opens what is sealed with `key` too, before anybody here seals with it: the first of two
+    /// steps to a new key, see `seal`. Nothing to do without a key.
+    pub fn accept_next(&self, key: Key) -> Result<(), RekeyError> {
+        let keyed = self.0.as_ref();
+        keyed.map_or(Ok(()), |keyed| keyed.incoming().accept_next(key))
+    }
+
     /// Seals with `key` from now on, and opens what was sealed with the present one until `grace`
     /// is over; the first frame after that makes it forgotten. Nothing to do without a key.
     pub fn rekey(&self, key: Key, grace: Duration) -> Result<(), RekeyError> {
@@ -147,6 +154,13 @@ impl Guard {
     /// Frames that came in and were thrown away, by reason.
     pub fn drops(&self) -> BTreeMap<SealDrop, u64> {
         self.stats().dropped
+    }
+
+    /// Adds these to the drops of the device, which may have the same reasons.
+    pub(super) fn add_drops(&self, table: &mut BTreeMap<&'static str, u64>) {
+        for (reason, count) in self.drops() {
+            *table.entry(reason.name()).or_default() += count;
+        }
     }
 
     /// Everything that was counted.
@@ -253,6 +267,24 @@ mod tests {
             delivered += receiver.iter().map(|f| open(&b, f).0.len()).sum::<usize>();
         });
         assert_eq!((delivered, b.drops()), (400, BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_key_that_both_accept_first_loses_nothing() {
+        let [a, b] = [keyed(0), keyed(0)];
+        meet(&a, &b);
+        let next = || Key::new([8; 32], 1);
+        for guard in [&a, &b] {
+            guard.accept_next(next()).unwrap();
+        }
+        let grace = Duration::from_secs(1_000);
+        a.rekey(next(), grace).unwrap();
+        for (from, to) in [(&a, &b), (&b, &a)] {
+            let sealed = from.seal(b"across").unwrap().into_owned();
+            assert_eq!(open(to, sealed).0, [(HERE, b"across".to_vec())]);
+        }
+        assert!(a.accept_next(next()).is_err(), "it is not the next one");
+        assert_eq!(Guard::none().accept_next(next()), Ok(()));
     }
 
     #[test]

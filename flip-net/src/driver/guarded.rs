@@ -1,7 +1,10 @@
 //! A device behind a guard: any device, with every frame sealed.
 //!
-//! For devices that need nothing special. A frame is copied once each way more than in a device
-//! that calls its guard itself.
+//! For devices that put nothing but frames on the network; one that has datagrams of its own calls
+//! its guard itself, as `udp` does, or those would go in the clear. A frame is copied once each way
+//! more than in a device that does that.
+
+use std::collections::BTreeMap;
 
 use super::{Device, Guard, Sink};
 use crate::Frame;
@@ -108,5 +111,12 @@ impl<D: Device> Device for GuardedDevice<D> {
 
     fn lost(&self) -> u64 {
         self.inner.lost() + self.guard.refused()
+    }
+
+    /// Those of the device, and those of the guard.
+    fn drops(&self) -> BTreeMap<&'static str, u64> {
+        let mut table = self.inner.drops();
+        self.guard.add_drops(&mut table);
+        table
     }
 }

@@ -32,7 +32,7 @@ struct Known {
     epoch: u32,
 }
 
-const _: () = assert!(size_of::<Known>() <= 200);
+const _: () = assert!(size_of::<Known>() <= 600);
 
 /// A frame that is authentic, and how it came in.
 struct Arrival<'o> {
@@ -124,6 +124,13 @@ impl Incoming {
         (self.known.len(), self.waiting.len(), held)
     }
 
+    /// See [`super::Sealer::accept_next`].
+    pub fn accept_next(&mut self, key: Key) -> Result<(), RekeyError> {
+        self.check_is_later(&key)?;
+        self.keys.set_next(EpochKey::new(&key));
+        Ok(())
+    }
+
     /// See [`super::Sealer::rekey`].
     pub fn rekey(
         &mut self,
@@ -132,15 +139,20 @@ impl Incoming {
         key: Key,
         grace: Duration,
     ) -> Result<(), RekeyError> {
-        let (present, wanted) = (self.keys.current().epoch, key.epoch());
-        if wanted <= present {
-            return Err(RekeyError { present, wanted });
-        }
+        self.check_is_later(&key)?;
         self.forget_previous();
         self.keys.replace(EpochKey::new(&key), now + grace);
         outgoing.set_key(self.keys.current());
         self.handle_timeout(now);
         Ok(())
+    }
+
+    fn check_is_later(&self, key: &Key) -> Result<(), RekeyError> {
+        let (present, wanted) = (self.keys.current().epoch, key.epoch());
+        match wanted > present {
+            true => Ok(()),
+            false => Err(RekeyError { present, wanted }),
+        }
     }
 
     fn try_open<'a>(
@@ -322,7 +334,7 @@ impl Incoming {
         true
     }
 
-    /// Who still uses the previous epoch is answered in it.
+    /// Who still uses the previous epoch, or already the next one, is answered in it.
     fn seal(&self, arrival: &Arrival<'_>, kind: Kind, floor: u64) -> Option<Vec<u8>> {
         let Header { sender, epoch, .. } = arrival.header;
         let control = Control {

@@ -1,4 +1,5 @@
-//! The keys of a receiver: those of the present epoch, and of the previous one while it lasts.
+//! The keys of a receiver: those of the present epoch, of the previous one while it lasts, and of
+//! the next one once it is told.
 //!
 //! Implements: nothing of the thesis.
 
@@ -17,6 +18,8 @@ pub(super) struct Keyring {
     current: EpochKey,
     /// With when it is to be forgotten.
     previous: Option<(EpochKey, Instant)>,
+    /// Opens already, and does not seal yet; always of a later epoch than the present one.
+    next: Option<EpochKey>,
     cache: KeyCache,
 }
 
@@ -25,6 +28,7 @@ impl Keyring {
         Keyring {
             current,
             previous: None,
+            next: None,
             cache: KeyCache::new(cached_max),
         }
     }
@@ -37,10 +41,25 @@ impl Keyring {
         self.previous.as_ref().map(|(_, until)| *until)
     }
 
+    /// Opens what is sealed with this key too; it replaces another one that was told before.
+    pub(super) fn set_next(&mut self, key: EpochKey) {
+        assert!(key.epoch > self.current.epoch, "epochs only go up");
+        self.forget_next(u32::MAX);
+        self.next = Some(key);
+    }
+
+    /// What was derived from it goes too: there may be another key of the same epoch.
+    fn forget_next(&mut self, epoch_max: u32) {
+        if let Some(next) = self.next.take_if(|next| next.epoch <= epoch_max) {
+            self.cache.forget(next.epoch);
+        }
+    }
+
     /// Makes the present key the previous one; that there is none any more is the caller's part.
     pub(super) fn replace(&mut self, key: EpochKey, until: Instant) {
         assert!(key.epoch > self.current.epoch, "epochs only go up");
         assert!(self.previous.is_none(), "one previous key at a time");
+        self.forget_next(key.epoch);
         let before = mem::replace(&mut self.current, key);
         self.previous = Some((before, until));
     }
@@ -55,8 +74,9 @@ impl Keyring {
     /// The key of one sender, if the epoch is open.
     pub(super) fn derive(&self, sender: SenderId, epoch: u32) -> Option<SenderKey> {
         let previous = self.previous.as_ref().map(|(key, _)| key);
-        let open = [Some(&self.current), previous].into_iter().flatten();
-        let key = open.into_iter().find(|key| key.epoch == epoch)?;
+        let open = [Some(&self.current), previous, self.next.as_ref()];
+        let mut open = open.into_iter().flatten();
+        let key = open.find(|key| key.epoch == epoch)?;
         Some(key.sender(sender))
     }
 

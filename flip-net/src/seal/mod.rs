@@ -58,6 +58,13 @@
 //! have other ids. One that is delayed opens the window where it was sealed; no frame of that
 //! sender has passed before, or none that could still be opened.
 //!
+//! # How the key changes without a loss
+//!
+//! In two steps: every box accepts the next key ([`Sealer::accept_next`]); when all do, each begins
+//! to seal with it, in any order ([`Sealer::rekey`]), and accepts the old one for a while. When all
+//! have the key is for the caller to know. The counters, the windows and the senders that are known
+//! go on from one epoch to the next.
+//!
 //! # What an attacker can make us store or send
 //!
 //! Frames without a valid tag cost a key derivation and leave nothing but a count. Replayed frames
@@ -196,8 +203,16 @@ impl Sealer {
         self.incoming.open(&self.outgoing, now, from, frame)
     }
 
+    /// Opens what is sealed with `key` from now on, and seals nothing with it but answers to those
+    /// who do. It replaces another key that was told so, and ends with the change to a key of its
+    /// epoch or of a later one.
+    pub fn accept_next(&mut self, key: Key) -> Result<(), RekeyError> {
+        self.incoming.accept_next(key)
+    }
+
     /// Seals with `key` from now on, and accepts what was sealed with the present one until
-    /// `grace` is over. Boxes that do not have the new key yet cannot open what is sent meanwhile.
+    /// `grace` is over. Boxes that do not have the new key yet cannot open what is sent meanwhile:
+    /// let all of them [accept](Sealer::accept_next) it first.
     pub fn rekey(&mut self, now: Instant, key: Key, grace: Duration) -> Result<(), RekeyError> {
         self.incoming.rekey(&mut self.outgoing, now, key, grace)
     }

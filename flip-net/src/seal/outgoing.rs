@@ -73,16 +73,16 @@ impl Outgoing {
         self.counter.load(Ordering::SeqCst)
     }
 
-    /// Answers to frames of the previous epoch are sealed with that epoch's key, which `incoming`
+    /// Answers to frames of another open epoch are sealed with that epoch's key, which `incoming`
     /// derives; the counter is the same.
     pub(super) fn seal_control(
         &self,
         kind: Kind,
-        previous: Option<&SenderKey>,
+        other: Option<&SenderKey>,
         control: Control,
     ) -> Option<Vec<u8>> {
         assert!(kind != Kind::Data, "a challenge or an introduction");
-        self.seal_as(kind, previous.unwrap_or(&self.key), &control.bytes())
+        self.seal_as(kind, other.unwrap_or(&self.key), &control.bytes())
     }
 
     pub(super) fn set_key(&mut self, epoch: &EpochKey) {

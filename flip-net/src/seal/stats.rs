@@ -4,46 +4,55 @@ use std::collections::BTreeMap;
 
 /// Why a frame was thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("{}", self.name())]
 pub enum SealDrop {
     /// Fewer bytes than a sealed frame has, or none at all.
-    #[error("shorter than a sealed frame")]
     TooShort,
     /// The first byte is not that of a sealed frame: the sender has no key.
-    #[error("not sealed")]
     NotSealed,
     /// None of the known kinds.
-    #[error("unknown kind")]
     UnknownKind,
     /// Sealed with a key of another time.
-    #[error("unknown epoch")]
     UnknownEpoch,
     /// Not sealed with the key, or changed on the way.
-    #[error("bad tag")]
     BadTag,
     /// Has been here before.
-    #[error("replayed")]
     Replayed,
     /// Further behind the newest frame of its sender than the window reaches.
-    #[error("too old")]
     TooOld,
     /// Nobody can vouch that it was sent after this receiver had started.
-    #[error("may be from before the start")]
     Stale,
     /// One of its own frames that came back.
-    #[error("own frame")]
     Own,
     /// A challenge or an introduction for somebody else.
-    #[error("for somebody else")]
     NotForMe,
     /// A holder of the key has sealed what makes no sense.
-    #[error("malformed")]
     Malformed,
     /// Was held until its sender introduces itself, and had to make room.
-    #[error("no room for frames of unknown senders")]
     Unintroduced,
     /// The table of known senders is full.
-    #[error("too many senders")]
     TooManySenders,
+}
+
+impl SealDrop {
+    /// The reason in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            SealDrop::TooShort => "shorter than a sealed frame",
+            SealDrop::NotSealed => "not sealed",
+            SealDrop::UnknownKind => "unknown kind",
+            SealDrop::UnknownEpoch => "unknown epoch",
+            SealDrop::BadTag => "bad tag",
+            SealDrop::Replayed => "replayed",
+            SealDrop::TooOld => "too old",
+            SealDrop::Stale => "may be from before the start",
+            SealDrop::Own => "own frame",
+            SealDrop::NotForMe => "for somebody else",
+            SealDrop::Malformed => "malformed",
+            SealDrop::Unintroduced => "no room for frames of unknown senders",
+            SealDrop::TooManySenders => "too many senders",
+        }
+    }
 }
 
 /// The counters of a sealer.

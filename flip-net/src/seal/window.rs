@@ -4,8 +4,10 @@
 
 use super::stats::SealDrop;
 
-/// How far behind the newest frame of its sender a frame may come in.
-pub const WINDOW_LEN: u64 = 1_024;
+/// How far behind the newest frame of its sender a frame may come in. A station may have two
+/// sockets, one of them for multicasts, and what waits in one is overtaken by what comes by the
+/// other: that is more than any network reorders.
+pub const WINDOW_LEN: u64 = 4_096;
 
 const WORD_BITS: u64 = u64::BITS as u64;
 const WORDS: usize = (WINDOW_LEN / WORD_BITS) as usize;
@@ -100,8 +102,12 @@ mod tests {
             let mut seen = BTreeSet::from([first]);
             for _ in 0..5_000 {
                 let top = *seen.last().unwrap();
-                let step = [3, 70, 1_500][rng.below(3) as usize];
-                let low = top.saturating_sub(if rng.chance(1, 20) { 2_100 } else { step });
+                let step = [3, 70, WINDOW_LEN * 3 / 2][rng.below(3) as usize];
+                let low = top.saturating_sub(if rng.chance(1, 20) {
+                    2 * WINDOW_LEN + 50
+                } else {
+                    step
+                });
                 let counter = low + rng.below(top - low + step / 20 + 2);
                 let expected = if counter < floor {
                     Err(SealDrop::Stale)

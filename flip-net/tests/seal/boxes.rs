@@ -182,6 +182,8 @@ fn a_box_without_the_key_is_alone() {
     assert!(nodes.iter().all(|node| node.received.is_empty()));
     let drops = nodes[0].device.guard().drops();
     assert!(drops[&SealDrop::NotSealed] > 0 && drops[&SealDrop::BadTag] > 0);
+    let named = drops.iter().map(|(reason, count)| (reason.name(), *count));
+    assert_eq!(nodes[0].device.drops(), named.collect());
 }
 
 #[test]

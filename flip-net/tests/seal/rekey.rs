@@ -52,6 +52,104 @@ fn frames_under_way_are_accepted_until_the_grace_is_over() {
 }
 
 #[test]
+fn a_key_that_all_accept_before_anybody_seals_with_it_loses_nothing() {
+    let mut all = [1, 2, 3].map(sealer);
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let [one, other] = all.get_disjoint_mut([one, other]).expect("two of them");
+        meet(START, one, other);
+    }
+    let mut under_way = Vec::new();
+    let mut passed = 0;
+    for step in 0..6 {
+        // Each accepts it, and then each seals with it, one after the other.
+        match step {
+            0..3 => all[step].accept_next(key(1)).expect("a later key"),
+            _ => rekey(&mut all[step - 3], at(10 + step as u64), 1),
+        }
+        under_way.extend((0..3).map(|from| (from, seal(&all[from], b"data"))));
+        let now = at(10 + step as u64);
+        // What was sent a step ago comes in now.
+        for (from, frame) in under_way.drain(..under_way.len() - 3) {
+            for to in (0..3).filter(|to| *to != from) {
+                assert_eq!(
+                    open(&mut all[to], now, &frame),
+                    Fate::Frame(b"data".to_vec())
+                );
+                passed += 1;
+            }
+        }
+    }
+    assert_eq!(passed, 5 * 3 * 2);
+    for sealer in &all {
+        assert!(sealer.stats().dropped.is_empty());
+        assert_eq!((sealer.stats().held, sealer.outgoing().epoch()), (0, 1));
+    }
+}
+
+#[test]
+fn a_box_that_only_accepts_the_next_key_meets_one_that_seals_with_it() {
+    let mut old = sealer(1);
+    old.accept_next(key(1)).unwrap();
+    let mut new = Sealer::new(key(1), id(2), SealConfig::default());
+    assert_eq!(open(&mut old, at(0), &seal(&new, b"hello")), Fate::Held);
+    // It has no key of the old epoch, and need not have one.
+    exchange(at(0), &mut new, &mut old);
+    let fate = open(&mut old, at(1), &seal(&new, b"known"));
+    assert_eq!(fate, Fate::Frame(b"known".to_vec()));
+    assert_eq!(old.outgoing().epoch(), 0);
+    let fate = open(&mut new, at(1), &seal(&old, b"old"));
+    assert_eq!(fate, Fate::Dropped(SealDrop::UnknownEpoch));
+    rekey(&mut old, at(2), 1);
+    let fate = open(&mut new, at(2), &seal(&old, b"new"));
+    assert_eq!(fate, Fate::Frame(b"new".to_vec()));
+}
+
+#[test]
+fn a_frame_that_came_before_the_change_is_a_replay_after_it() {
+    let (mut a, mut b) = pair();
+    b.accept_next(key(1)).unwrap();
+    rekey(&mut a, at(0), 1);
+    let early = seal(&a, b"early");
+    assert_eq!(open(&mut b, at(0), &early), Fate::Frame(b"early".to_vec()));
+    rekey(&mut b, at(1), 1);
+    b.handle_timeout(at(501));
+    assert_eq!(b.incoming().sizes().0, 1, "it was heard in the new epoch");
+    let fate = open(&mut b, at(600), &early);
+    assert_eq!(fate, Fate::Dropped(SealDrop::Replayed));
+}
+
+#[test]
+fn another_key_takes_the_place_of_the_one_that_was_accepted() {
+    let (mut a, mut b) = pair();
+    let wrong = || Key::new([0xbb; 32], 1);
+    for sealer in [&mut a, &mut b] {
+        sealer.accept_next(wrong()).unwrap();
+    }
+    // It was in use, so what is derived from it is at hand.
+    a.rekey(at(0), wrong(), GRACE).unwrap();
+    let fate = open(&mut b, at(0), &seal(&a, b"one"));
+    assert_eq!(fate, Fate::Frame(b"one".to_vec()));
+    rekey(&mut b, at(1), 1);
+    let fate = open(&mut b, at(1), &seal(&a, b"two"));
+    assert_eq!(fate, Fate::Dropped(SealDrop::BadTag));
+    // A later one is still accepted when an earlier one comes to be used, and then is replaced.
+    let (mut a, mut b) = pair();
+    b.accept_next(key(3)).unwrap();
+    rekey(&mut b, at(0), 2);
+    rekey(&mut a, at(0), 3);
+    let fate = open(&mut b, at(0), &seal(&a, b"three"));
+    assert_eq!(fate, Fate::Frame(b"three".to_vec()));
+    b.accept_next(key(4)).unwrap();
+    let fate = open(&mut b, at(0), &seal(&a, b"three again"));
+    assert_eq!(fate, Fate::Dropped(SealDrop::UnknownEpoch));
+    let error = RekeyError {
+        present: 2,
+        wanted: 2,
+    };
+    assert_eq!(b.accept_next(key(2)), Err(error));
+}
+
+#[test]
 fn without_grace_the_old_key_is_gone_at_once() {
     let (a, mut b) = pair();
     let old = seal(&a, b"old");

@@ -31,7 +31,7 @@ fn is_refused(fate: &Fate) -> bool {
 
 #[test]
 fn a_million_replays_are_refused_and_leave_nothing() {
-    let (_, mut b, captured) = conversation(3_000);
+    let (_, mut b, captured) = conversation(2 * WINDOW_LEN as usize);
     let sizes = b.incoming().sizes();
     let mut rng = Rng::new(1);
     for round in 0..1_000_000 {

@@ -95,7 +95,7 @@ pub fn open(network: &Network) -> Result<Opened, OpenError> {
     }
 }
 
-/// The device behind its guard, if it has one.
+/// A device that knows nothing of keys behind its guard, if there is a key.
 fn guarded<D: Device + 'static>(device: Arc<D>, guard: Guard) -> Arc<dyn Device> {
     match guard.is_keyed() {
         true => Arc::new(GuardedDevice::new(device, guard)),
@@ -144,7 +144,7 @@ fn open_udp(
             .find(|address| address.is_ipv4() == interface.is_ipv4());
         addresses.push(*fitting.unwrap_or(&found[0]));
     }
-    let device = Arc::new(UdpDevice::open(&config)?);
+    let device = Arc::new(UdpDevice::open_guarded(&config, guard)?);
     device.set_peers(&addresses);
     if let Some(group) = multicast {
         let failed = |error| OpenError::System(format!("the multicast group {group}"), error);
@@ -153,7 +153,7 @@ fn open_udp(
     let names = Arc::clone(&device);
     Ok(Opened {
         address: Some(device.address()),
-        device: guarded(device, guard),
+        device,
         tunnel: None,
         name_station: Box::new(move |number| {
             let address = names.address_of(number);

@@ -54,6 +54,9 @@ pub struct NetworkReport {
     pub received: Traffic,
     /// Packets that the network, or the way to it, did not take.
     pub lost: u64,
+    /// What came in and was thrown away before flipd looked at it, by reason. An older flipd does not tell.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, u64>,
 }
 
 /// Whether a tunnel is connected.
@@ -162,7 +165,15 @@ fn network_report(network: &Network, opened: &Opened, stats: &NetworkStats) -> N
         sent: traffic(&stats.sent, stats.bytes_sent),
         received: traffic(&stats.received, stats.bytes_received),
         lost: opened.device.lost(),
+        dropped: named(opened.device.drops()),
     }
+}
+
+fn named(counts: BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    let counts = counts.into_iter();
+    counts
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
 }
 
 fn traffic(kinds: &Kinds, bytes: u64) -> Traffic {

@@ -10,13 +10,7 @@ pub fn of(report: &Report) -> String {
     text += &networks(report);
     text += "\n";
     text += &packets(report);
-    if !report.dropped.is_empty() {
-        let mut table = Table::new(&["<DROPPED", ">PACKETS"]);
-        for (reason, count) in &report.dropped {
-            table.row([reason.clone(), count.to_string()]);
-        }
-        let _ = write!(text, "\n{table}");
-    }
+    text += &dropped(report);
     text += "\n";
     text += &routes(report);
     text
@@ -78,6 +72,24 @@ fn packets(report: &Report) -> String {
         row("", "received", &network.received);
     }
     table.to_string()
+}
+
+/// What each network dropped, and what flipd itself did; nothing if there was nothing.
+fn dropped(report: &Report) -> String {
+    let mut table = Table::new(&["<DROPPED", "<REASON", ">COUNT"]);
+    let mut is_empty = true;
+    let networks = report.networks.iter();
+    let by_networks = networks.map(|network| (network.name.as_str(), &network.dropped));
+    for (place, reasons) in by_networks.chain([("flipd", &report.dropped)]) {
+        for (reason, count) in reasons {
+            table.row([place.to_owned(), reason.clone(), count.to_string()]);
+            is_empty = false;
+        }
+    }
+    match is_empty {
+        true => String::new(),
+        false => format!("\n{table}"),
+    }
 }
 
 fn routes(report: &Report) -> String {

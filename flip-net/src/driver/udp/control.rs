@@ -2,11 +2,13 @@
 //! since that is the version there, and it is 1.
 //!
 //! ```text
-//!   probe, heard    F1  1 or 2  nonce (8)
+//!   probe           F1  1  nonce (8)
+//!   heard           F1  2  nonce xor station (8)
 //!   except          F2  count   count times: 4 ip (4) port (2)  or  6 ip (16) port (2)   frame
 //! ```
-//! A probe goes out by multicast; who hears it answers *heard* with the same nonce to the socket
-//! that sent it. *Except* is a multicast frame that is not for the stations in the list, because
+//! A probe goes out by multicast; who hears it answers *heard* to the socket that sent it. Its own
+//! number is in the answer, so that on a keyed network nobody can pass it on as that of another
+//! station. *Except* is a multicast frame that is not for the stations in the list, because
 //! each of them gets a copy of its own: so everybody gets the frame exactly once, whoever hears the
 //! group, and whatever is still under way when the list changes. Numbers are big endian.
 
@@ -31,7 +33,7 @@ pub(super) enum Datagram<'a> {
     Except { frame: &'a [u8], listed: bool },
     /// Whoever hears this is asked to say so.
     Probe(u64),
-    /// The answer.
+    /// The answer: its nonce and who answers, together.
     Heard(u64),
 }
 
@@ -102,8 +104,8 @@ pub(super) fn probe(nonce: u64) -> Vec<u8> {
 }
 
 /// The answer to a probe.
-pub(super) fn heard(nonce: u64) -> Vec<u8> {
-    [&[PROBE, KIND_HEARD][..], &nonce.to_be_bytes()].concat()
+pub(super) fn heard(answer: u64) -> Vec<u8> {
+    [&[PROBE, KIND_HEARD][..], &answer.to_be_bytes()].concat()
 }
 
 /// What stands before a frame that is not for these.

@@ -11,6 +11,8 @@ use crate::driver::os::name::normalised;
 /// Marks the station numbers of IPv6 addresses: they do not fit, so the rest is a hash, the same at
 /// every station, and a table says what it stands for.
 const INTERNED: u64 = 1 << 63;
+/// In no station number.
+pub(super) const UNUSED_BIT: u64 = 1 << 62;
 /// The most IPv6 stations, ever.
 const STATIONS_MAX: usize = 1 << 16;
 /// The most of these that nobody has configured.
@@ -62,7 +64,8 @@ impl Directory {
     }
 
     /// Replaces the peers; the own address is left out. What is known about those who stay, stays.
-    pub(super) fn set_peers(&mut self, peers: &[SocketAddr]) {
+    /// Says who is new.
+    pub(super) fn set_peers(&mut self, peers: &[SocketAddr]) -> Vec<SocketAddr> {
         let before = std::mem::take(&mut self.peers);
         for peer in peers {
             let peer = self.scoped(normalised(*peer));
@@ -72,6 +75,8 @@ impl Directory {
             }
         }
         self.plan_route();
+        let peers = self.peers.keys().copied();
+        peers.filter(|peer| !before.contains_key(peer)).collect()
     }
 
     /// A link-local peer without a scope is on the own link.
@@ -135,8 +140,9 @@ impl Directory {
             .collect()
     }
 
-    /// Whether the answer to a probe should go there. Peers may be set after the first probes of
-    /// others come, so until then everybody gets one; it is no longer than the probe.
+    /// Whether what comes from there may be answered. Peers may be set after the first probes of
+    /// others come, so until then everybody gets an answer; it is no longer than the probe, and on
+    /// a keyed network it is for those who have the key.
     pub(super) fn is_answered(&self, from: SocketAddr) -> bool {
         self.accept_strangers || self.peers.is_empty() || self.peers.contains_key(&from)
     }
@@ -225,7 +231,7 @@ impl Directory {
 }
 
 /// The number of a station: address and port where they fit, and else a hash of them (FNV-1a).
-fn number_of(address: SocketAddr) -> u64 {
+pub(super) fn number_of(address: SocketAddr) -> u64 {
     let port = address.port();
     match address {
         SocketAddr::V4(v4) => u64::from(u32::from(*v4.ip())) << 16 | u64::from(port),
@@ -234,7 +240,7 @@ fn number_of(address: SocketAddr) -> u64 {
             let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
-            INTERNED | hash
+            INTERNED | hash & (UNUSED_BIT - 1)
         }
     }
 }
@@ -269,6 +275,7 @@ mod tests {
                 panic!("{address} has no station")
             };
             assert_eq!(station & INTERNED != 0, address.is_ipv6());
+            assert_eq!(station & UNUSED_BIT, 0);
             assert_eq!(directory.address_of(station), Some(address));
         }
         assert_eq!(directory.address_of(INTERNED | 3), None);

@@ -8,8 +8,9 @@
 //! never answer, a frame for all is one copy each; everybody gets it exactly once in every mixture
 //! (see `control`). Nothing here blocks but `receive`.
 //!
-//! It is not a secure network. All datagrams pass `outgoing` and `incoming`, where they can be
-//! sealed and opened.
+//! With a key (`open_guarded`) everything that leaves for others is sealed: frames with the lists in
+//! front of them, probes, answers (see `sealing`). Without one this is no secure network: who can
+//! write the address of a peer into a datagram can speak as that peer.
 //!
 //! Implements: DESIGN 6, sending and receiving.
 
@@ -19,13 +20,13 @@ mod control;
 mod directory;
 mod probe;
 mod receive;
+mod sealing;
 mod sockets;
 #[cfg(test)]
 mod tests;
 mod transmit;
 mod waker;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -34,18 +35,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLo
 
 use super::drops::Drops;
 use super::os::random::random_u64;
-use super::{Device, Sink};
+use super::{Device, Guard, Sink};
 use crate::Frame;
 use crate::address::LinkAddress;
 use crate::link::Link;
 use crate::time::Duration;
 use alarm::Alarm;
 pub use config::{UdpConfig, UdpError};
-use directory::Directory;
+use directory::{Directory, number_of};
 use probe::Probing;
 use receive::Receiving;
 pub use sockets::source_towards;
-use transmit::{Parcel, Segmentation};
+use transmit::Segmentation;
 use waker::Waker;
 
 /// The largest datagram that UDP carries on IPv4.
@@ -60,18 +61,16 @@ enum Reason {
     Misplaced,
     StaleAnswer,
     Empty,
-    Refused,
 }
 
 /// In the order of [`Reason`].
-const DROPS: [&str; 7] = [
+const DROPS: [&str; 6] = [
     "from a stranger",
     "too many stations",
     "malformed",
     "by the wrong socket",
     "answer to no probe",
     "empty",
-    "not opened",
 ];
 
 /// A UDP network as one processor has it.
@@ -88,6 +87,7 @@ pub struct UdpDevice {
     segmentation: Segmentation,
     waker: Arc<Waker>,
     alarm: Alarm,
+    guard: Guard,
     drops: Drops<{ DROPS.len() }>,
     lost: AtomicU64,
 }
@@ -95,13 +95,20 @@ pub struct UdpDevice {
 impl UdpDevice {
     /// Opens the socket, and joins the group if there is one.
     pub fn open(config: &UdpConfig) -> Result<UdpDevice, UdpError> {
-        let (socket, own) = sockets::open_own(config)?;
+        UdpDevice::open_guarded(config, Guard::none())
+    }
+
+    /// The same on a network whose datagrams are sealed. The mtu of the configuration is what a
+    /// datagram carries, so frames are shorter by what sealing adds.
+    pub fn open_guarded(config: &UdpConfig, guard: Guard) -> Result<UdpDevice, UdpError> {
+        let (socket, own) = sockets::open_own(config, guard.overhead())?;
         let waker = Arc::new(Waker::new(&socket, own)?);
+        // A sealed frame is no longer than the mtu, and the list in front of it is sealed with it.
         let room = DATAGRAM_LEN_MAX - config.mtu;
         let directory = Directory::new(own, config.accept_strangers, room);
         let device = UdpDevice {
             // A frame for all is one frame to the box, also where it goes out peer by peer.
-            link: Link::udp(config.mtu, true),
+            link: guard.link(Link::udp(config.mtu, true)),
             own,
             station: directory.station_of(own).expect("the own station is known"),
             group: OnceLock::new(),
@@ -112,6 +119,7 @@ impl UdpDevice {
             socket,
             alarm: Alarm::new(Arc::clone(&waker)),
             waker,
+            guard,
             drops: Drops::new(DROPS),
             lost: AtomicU64::new(0),
         };
@@ -163,22 +171,23 @@ impl UdpDevice {
         self.directory().hearing()
     }
 
-    /// Whom frames are for and accepted from; the own address is left out.
+    /// What seals and opens here.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Whom frames are for and accepted from; the own address is left out. On a keyed network those
+    /// who are new in the list are told that this station is there.
     pub fn set_peers(&self, peers: &[SocketAddr]) {
         let mut directory = self.directory_mut();
-        directory.set_peers(peers);
+        let new = directory.set_peers(peers);
         let probes = directory.group().is_some() && !directory.all_hear();
         drop(directory);
+        self.announce(&new);
         if probes {
             self.probing.begin();
             self.wake();
         }
-    }
-
-    /// Everything that came passes here before anybody looks at it, datagram by datagram, be it a
-    /// frame, a probe or an answer. The place where a datagram is opened; None refuses it.
-    fn incoming<'a>(&self, _from: SocketAddr, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
-        Some(bytes)
     }
 
     fn probe_if_due(&self) {
@@ -187,7 +196,7 @@ impl UdpDevice {
         }
         let group = self.directory().group();
         if let Some(group) = group {
-            self.send_control(group, control::probe(self.probing.nonce()));
+            self.send_control(group, &control::probe(self.probing.nonce()));
         }
     }
 
@@ -200,15 +209,15 @@ impl UdpDevice {
         if !is_answered {
             return self.drops.count(Reason::Stranger as usize);
         }
-        self.send_control(from, control::heard(nonce));
+        self.send_control(from, &control::heard(nonce ^ number_of(self.own)));
         if is_waited_for {
             // It may have come too late for the probes from here.
             self.probing.once_more();
         }
     }
 
-    fn on_heard(&self, from: SocketAddr, nonce: u64) {
-        if nonce != self.probing.nonce() {
+    fn on_heard(&self, from: SocketAddr, answer: u64) {
+        if answer ^ number_of(from) != self.probing.nonce() {
             return self.drops.count(Reason::StaleAnswer as usize);
         }
         let mut directory = self.directory_mut();
@@ -217,10 +226,9 @@ impl UdpDevice {
         }
     }
 
-    fn send_control(&self, to: SocketAddr, bytes: Vec<u8>) {
-        let bytes = Cow::Owned(bytes);
+    fn send_control(&self, to: SocketAddr, bytes: &[u8]) {
         // It is no frame; if it does not leave, that is as if nobody heard it.
-        let _ = self.transmit(&[Parcel { to, bytes }]);
+        let _ = self.send_one(to, bytes);
     }
 
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {
@@ -263,6 +271,8 @@ impl Device for UdpDevice {
     }
 
     fn drops(&self) -> BTreeMap<&'static str, u64> {
-        self.drops.table()
+        let mut table = self.drops.table();
+        self.guard.add_drops(&mut table);
+        table
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Receiving {
 
 /// By which socket a datagram came.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
+pub(super) enum By {
     Own,
     Group,
 }
@@ -199,20 +199,18 @@ impl UdpDevice {
         let segment = segment.unwrap_or(bytes.len());
         bytes
             .chunks_mut(segment)
-            .map(|datagram| self.take_datagram(from, datagram, by, sink))
+            .map(|datagram| self.incoming(from, datagram, by, sink))
             .sum()
     }
 
-    fn take_datagram(
+    /// One datagram as it was before it was sealed, if it was.
+    pub(super) fn take_datagram(
         &self,
         from: SocketAddr,
-        datagram: &mut [u8],
+        bytes: &[u8],
         by: By,
         sink: &mut Sink<'_>,
     ) -> usize {
-        let Some(bytes) = self.incoming(from, datagram) else {
-            return self.drop_one(Reason::Refused);
-        };
         let frame = match (control::parse(bytes, self.own), by) {
             (Ok(Datagram::Frame(frame)), _) => frame,
             (
@@ -228,8 +226,8 @@ impl UdpDevice {
                 self.on_probe(from, nonce);
                 return 0;
             }
-            (Ok(Datagram::Heard(nonce)), By::Own) => {
-                self.on_heard(from, nonce);
+            (Ok(Datagram::Heard(answer)), By::Own) => {
+                self.on_heard(from, answer);
                 return 0;
             }
             // What belongs on the other socket proves nothing here.
@@ -258,7 +256,7 @@ impl UdpDevice {
         self.directory_mut().admit(from).ok_or(Reason::StationsFull)
     }
 
-    fn drop_one(&self, reason: Reason) -> usize {
+    pub(super) fn drop_one(&self, reason: Reason) -> usize {
         self.drops.count(reason as usize);
         0
     }

@@ -24,9 +24,12 @@ pub fn source_towards(peer: SocketAddr) -> io::Result<IpAddr> {
     Ok(normalised(socket.local_addr()?).ip())
 }
 
-/// The own socket, and the address it has.
-pub(super) fn open_own(config: &UdpConfig) -> Result<(UdpSocket, SocketAddr), UdpError> {
-    let (least, most) = (crate::wire::HEADER_LEN + 1, DATAGRAM_LEN_MAX);
+/// The own socket, and the address it has. Of every datagram so many bytes are not the frame's.
+pub(super) fn open_own(
+    config: &UdpConfig,
+    overhead: usize,
+) -> Result<(UdpSocket, SocketAddr), UdpError> {
+    let (least, most) = (crate::wire::HEADER_LEN + 1 + overhead, DATAGRAM_LEN_MAX);
     let mtu = config.mtu;
     if !(least..=most).contains(&mtu) {
         return Err(UdpError::Mtu { mtu, least, most });

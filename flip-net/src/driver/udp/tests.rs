@@ -1,5 +1,7 @@
 //! The device over real sockets of the loopback interface.
 
+mod keyed;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration as StdDuration, Instant as StdInstant};
@@ -87,8 +89,10 @@ fn group() -> SocketAddr {
     SocketAddr::from(([239, 255, 81, 46], port))
 }
 
-fn check_three([a, b, c]: &[UdpDevice; 3]) {
-    let long = vec![7; 60 << 10];
+fn check_three(devices: &[UdpDevice; 3]) {
+    let [a, b, c] = devices;
+    let dropped = devices.each_ref().map(UdpDevice::drops);
+    let long = vec![7; a.link().mtu];
     a.send(&[frame(LinkAddress::Broadcast, long.clone())]);
     for receiver in [b, c] {
         assert_eq!(receive(receiver, 1), [(a.station(), long.clone())]);
@@ -100,10 +104,8 @@ fn check_three([a, b, c]: &[UdpDevice; 3]) {
     let numbers: Vec<u8> = receive(c, 100).iter().map(|(_, bytes)| bytes[0]).collect();
     assert_eq!(numbers, (0..100).collect::<Vec<_>>());
     assert_eq!(look(a, Duration::ZERO), [], "nobody hears itself");
-    for device in [a, b, c] {
-        assert_eq!(device.drops(), BTreeMap::new());
-        assert_eq!(device.lost(), 0);
-    }
+    assert_eq!(devices.each_ref().map(UdpDevice::drops), dropped);
+    assert!(devices.iter().all(|device| device.lost() == 0));
 }
 
 #[test]
@@ -111,6 +113,7 @@ fn frames_travel_peer_by_peer() {
     let devices = open::<3>(&UdpConfig::loopback(None));
     introduce(&devices.each_ref());
     check_three(&devices);
+    assert!(devices.iter().all(|device| device.drops().is_empty()));
 }
 
 #[test]
@@ -125,17 +128,21 @@ fn frames_travel_on_ipv6() {
     check_three(&devices);
 }
 
-#[test]
-fn frames_travel_by_multicast_once_all_have_answered() {
-    let devices = open::<3>(&UdpConfig::loopback(Some(group())));
-    assert!(devices[0].group.get().is_some(), "loopback has multicast");
-    introduce(&devices.each_ref());
+fn probe_until_all_hear(devices: &[UdpDevice]) {
     until("all hear", || {
         devices
             .iter()
             .for_each(|device| assert_eq!(look(device, SHORT), []));
         devices.iter().all(UdpDevice::has_multicast)
     });
+}
+
+#[test]
+fn frames_travel_by_multicast_once_all_have_answered() {
+    let devices = open::<3>(&UdpConfig::loopback(Some(group())));
+    assert!(devices[0].group.get().is_some(), "loopback has multicast");
+    introduce(&devices.each_ref());
+    probe_until_all_hear(&devices);
     let route = devices[0].directory().route().clone();
     assert!(route.multicast.is_some() && route.copies.is_empty());
     check_three(&devices);
@@ -177,13 +184,18 @@ fn everybody_gets_a_frame_once_in_a_mixture() {
 
 #[test]
 fn no_frame_is_lost_or_doubled_while_both_sides_probe() {
-    const COUNT: u16 = 3_000;
-    let group = group();
     let devices = open::<3>(&UdpConfig::loopback(None));
     introduce(&devices.each_ref());
+    check_while_probing(&devices);
+}
+
+/// Everybody sends to all while the others do, and begins to use a group meanwhile.
+fn check_while_probing(devices: &[UdpDevice; 3]) {
+    const COUNT: u16 = 3_000;
+    let group = group();
     let complete_ones = &AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for device in &devices {
+        for device in devices {
             scope.spawn(move || {
                 let mut is_complete = false;
                 let mut seen: BTreeMap<LinkAddress, Vec<u16>> = BTreeMap::new();
@@ -299,8 +311,13 @@ fn frames_of(to: LinkAddress, lens: &[usize]) -> Vec<Frame> {
 
 #[test]
 fn long_runs_arrive_as_they_were_sent() {
-    let [a, b] = open(&UdpConfig::loopback(None));
-    introduce(&[&a, &b]);
+    let pair = open(&UdpConfig::loopback(None));
+    introduce(&pair.each_ref());
+    check_long_runs(&pair, |bytes| bytes.to_vec());
+}
+
+/// What a raw socket gets is opened so.
+fn check_long_runs([a, b]: &[UdpDevice; 2], mut open: impl FnMut(&mut [u8]) -> Vec<u8>) {
     let plain = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     plain
         .set_read_timeout(Some(StdDuration::from_secs(20)))
@@ -318,7 +335,7 @@ fn long_runs_arrive_as_they_were_sent() {
         for to in [b.station(), LinkAddress::Broadcast] {
             let sent = frames_of(to, &lens);
             a.send(&sent);
-            let came = receive(&b, lens.len());
+            let came = receive(b, lens.len());
             assert!(
                 came.iter()
                     .map(|(_, bytes)| bytes)
@@ -335,7 +352,7 @@ fn long_runs_arrive_as_they_were_sent() {
             a.send(frames);
             for frame in frames {
                 let len = plain.recv(&mut room).unwrap();
-                assert_eq!(room[..len], frame.bytes);
+                assert_eq!(open(&mut room[..len]), frame.bytes);
             }
         }
     }

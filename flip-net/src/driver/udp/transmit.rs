@@ -1,7 +1,8 @@
 //! Sending datagrams: in order, and with as few system calls as they take.
 //!
 //! One datagram is one plain call. Many go by `sendmmsg`, and a run of equally long ones to one
-//! station (the fragments of a long message) is one message that the kernel cuts.
+//! station (the fragments of a long message) is one message that the kernel cuts. A frame for many
+//! is sealed once, whoever it goes to, and stands in memory once.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -18,10 +19,18 @@ use crate::driver::os::batch::{self, BATCH_MAX, Message};
 /// The most datagrams that the kernel cuts out of one message.
 const SEGMENTS_MAX: usize = 64;
 
-/// One datagram on its way out.
-pub(super) struct Parcel<'a> {
-    pub(super) to: SocketAddr,
-    pub(super) bytes: Cow<'a, [u8]>,
+/// The datagrams of one call, on their way out.
+struct Outbox<'a> {
+    /// As they go to the network.
+    bodies: Vec<Cow<'a, [u8]>>,
+    /// In order.
+    parcels: Vec<Parcel>,
+}
+
+/// One datagram: whom for, and which of the bodies.
+struct Parcel {
+    to: SocketAddr,
+    body: usize,
 }
 
 /// The longest datagrams that the kernel is asked to cut. It refuses those that IP would have to
@@ -80,12 +89,6 @@ fn run_len(to: &[(SocketAddr, usize)], len_max: usize) -> usize {
 }
 
 impl UdpDevice {
-    /// Everything that leaves for others passes here: frames, copies, probes and answers. The place
-    /// where a datagram is sealed. (Wake-ups do not pass: they are empty, and go from here to here.)
-    fn outgoing<'a>(&self, _to: SocketAddr, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        Cow::Borrowed(bytes)
-    }
-
     pub(super) fn send_frames(&self, frames: &[Frame]) {
         if let [frame] = frames
             && let LinkAddress::Station(station) = frame.to
@@ -96,79 +99,103 @@ impl UdpDevice {
             let left = to.is_some_and(|to| self.send_one(to, &frame.bytes));
             return self.lose(usize::from(!left));
         }
-        let mut parcels = Vec::with_capacity(frames.len());
+        let mut outbox = Outbox {
+            bodies: Vec::with_capacity(frames.len()),
+            parcels: Vec::with_capacity(frames.len()),
+        };
         let mut rest = frames;
         while let Some(first) = rest.first() {
             let count = match first.to {
                 LinkAddress::Station(station) => {
-                    self.put_copy(&mut parcels, first, station);
+                    self.put_copy(&mut outbox, first, station);
                     1
                 }
                 LinkAddress::Broadcast | LinkAddress::Multicast(_) => {
                     let for_all = |frame: &&Frame| !matches!(frame.to, LinkAddress::Station(_));
                     let count = rest.iter().take_while(for_all).count();
-                    self.put_for_all(&mut parcels, &rest[..count]);
+                    self.put_for_all(&mut outbox, &rest[..count]);
                     count
                 }
             };
             rest = &rest[count..];
         }
-        self.lose(self.transmit(&parcels));
+        self.lose(self.transmit(&outbox));
     }
 
-    fn put_copy<'a>(&self, parcels: &mut Vec<Parcel<'a>>, frame: &'a Frame, station: u64) {
-        match self.directory().address_of(station) {
-            Some(to) if is_sendable(frame) => parcels.push(Parcel {
-                to,
-                bytes: Cow::Borrowed(&frame.bytes),
-            }),
+    fn put_copy<'a>(&self, outbox: &mut Outbox<'a>, frame: &'a Frame, station: u64) {
+        let to = self.directory().address_of(station);
+        match to {
+            Some(to) if is_sendable(frame) => {
+                let bytes = std::iter::once(Cow::Borrowed(&frame.bytes[..]));
+                self.put(outbox, bytes, &[to]);
+            }
             _ => self.lose(1),
         }
     }
 
     /// Frames for all, station by station, so that the fragments of a message stay together.
-    fn put_for_all<'a>(&self, parcels: &mut Vec<Parcel<'a>>, frames: &'a [Frame]) {
+    fn put_for_all<'a>(&self, outbox: &mut Outbox<'a>, frames: &'a [Frame]) {
         let good = || frames.iter().filter(|frame| is_sendable(frame));
         self.lose(frames.len() - good().count());
         let directory = self.directory();
         let route = directory.route();
         if let Some((group, prefix)) = &route.multicast {
-            parcels.extend(good().map(|frame| Parcel {
-                to: *group,
-                bytes: match prefix.as_slice() {
-                    [] => Cow::Borrowed(&frame.bytes[..]),
-                    prefix => Cow::Owned([prefix, &frame.bytes].concat()),
-                },
-            }));
+            let bytes = good().map(|frame| match prefix.as_slice() {
+                [] => Cow::Borrowed(&frame.bytes[..]),
+                prefix => Cow::Owned([prefix, &frame.bytes].concat()),
+            });
+            self.put(outbox, bytes, &[*group]);
         }
-        for to in &route.copies {
-            parcels.extend(good().map(|frame| Parcel {
-                to: *to,
-                bytes: Cow::Borrowed(&frame.bytes),
-            }));
+        if !route.copies.is_empty() {
+            let bytes = good().map(|frame| Cow::Borrowed(&frame.bytes[..]));
+            self.put(outbox, bytes, &route.copies);
+        }
+    }
+
+    /// Puts datagrams down for each of these. What cannot be sealed is lost.
+    fn put<'a>(
+        &self,
+        outbox: &mut Outbox<'a>,
+        datagrams: impl Iterator<Item = Cow<'a, [u8]>>,
+        to: &[SocketAddr],
+    ) {
+        let first = outbox.bodies.len();
+        for bytes in datagrams {
+            match self.outgoing(bytes) {
+                Some(bytes) => outbox.bodies.push(bytes),
+                None => self.lose(to.len()),
+            }
+        }
+        for to in to {
+            let bodies = first..outbox.bodies.len();
+            let parcel = |body| Parcel { to: *to, body };
+            outbox.parcels.extend(bodies.map(parcel));
         }
     }
 
     /// Sends datagrams in order. Says how many the network did not take.
-    pub(super) fn transmit(&self, parcels: &[Parcel<'_>]) -> usize {
-        if let [one] = parcels {
-            return usize::from(!self.send_one(one.to, &one.bytes));
+    fn transmit(&self, outbox: &Outbox<'_>) -> usize {
+        let Outbox { bodies, parcels } = outbox;
+        if let [one] = parcels.as_slice() {
+            return usize::from(!self.put_datagram(one.to, &bodies[one.body]));
         }
-        let sealed: Vec<_> = parcels
-            .iter()
-            .map(|parcel| self.outgoing(parcel.to, &parcel.bytes))
-            .collect();
-        let parts: Vec<_> = sealed.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let parts = parcels.iter().map(|one| IoSlice::new(&bodies[one.body]));
+        let parts: Vec<_> = parts.collect();
         let to = parcels.iter().zip(&parts);
         let to: Vec<_> = to.map(|(parcel, part)| (parcel.to, part.len())).collect();
         self.send_runs(&parts, &to, &self.segmentation.runs(&to))
     }
 
     /// Sends one datagram; says whether it left.
-    fn send_one(&self, to: SocketAddr, bytes: &[u8]) -> bool {
-        let bytes = self.outgoing(to, bytes);
+    pub(super) fn send_one(&self, to: SocketAddr, bytes: &[u8]) -> bool {
+        let sealed = self.outgoing(Cow::Borrowed(bytes));
+        sealed.is_some_and(|bytes| self.put_datagram(to, &bytes))
+    }
+
+    /// Sends one datagram that is as it goes to the network; says whether it left.
+    pub(super) fn put_datagram(&self, to: SocketAddr, bytes: &[u8]) -> bool {
         loop {
-            match self.socket.send_to(&bytes, to) {
+            match self.socket.send_to(bytes, to) {
                 Ok(_) => return true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return false,

@@ -1,5 +1,7 @@
 //! The text of a report.
 
+use std::collections::BTreeMap;
+
 use super::super::report::{Tunnel, Way};
 use super::*;
 
@@ -28,6 +30,7 @@ fn report() -> Report {
         sent: traffic([1, 0, 12_345, 0, 0, 0, 0], 7_654_321),
         received: traffic([0, 1, 2, 3, 4, 5, 6], 90),
         lost: 0,
+        dropped: BTreeMap::new(),
     };
     let tunnel = |peer: Option<&str>, ended: Option<&str>| {
         Some(Tunnel {
@@ -46,12 +49,14 @@ fn report() -> Report {
         sent: traffic([0; 7], 0),
         received: traffic([0; 7], 0),
         lost: 17,
+        dropped: [("bad tag".to_owned(), 12)].into(),
         ..lab.clone()
     };
     let near = NetworkReport {
         name: "near".to_owned(),
         address: Some("0.0.0.0:33093".to_owned()),
         tunnel: tunnel(Some("192.0.2.1:50000"), Some("closed by the peer")),
+        dropped: BTreeMap::new(),
         ..far.clone()
     };
     let way = Way {
@@ -100,8 +105,9 @@ far-away  sent           0       0        0          0        0          0      
 near      sent           0       0        0          0        0          0      0      0        0
           received       0       0        0          0        0          0      0      0        0
 
-DROPPED        PACKETS
-too many hops        3
+DROPPED   REASON         COUNT
+far-away  bad tag           12
+flipd     too many hops      3
 
 ADDRESS           NETWORK   STATION         HOPS  COUNT  TRUSTED        IDLE
 d70d52d1b9d01900  lab       127.0.0.1:4000     4      1        1  1 min 15 s
@@ -126,12 +132,15 @@ fn a_report_survives_its_way_through_json() {
 
 #[test]
 fn nothing_known_is_said_so() {
-    let report = Report {
+    let mut report = Report {
         routes: Vec::new(),
         routes_left_out: 0,
-        dropped: Default::default(),
+        dropped: BTreeMap::new(),
         ..report()
     };
+    for network in &mut report.networks {
+        network.dropped.clear();
+    }
     let text = of(&report);
     assert!(text.ends_with("\n\nno routes\n"), "{text}");
     assert!(!text.contains("DROPPED"));
