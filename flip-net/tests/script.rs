@@ -27,7 +27,7 @@
 //! routes BOX ADDRESS,  drops BOX,  sent BOX
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -34,6 +34,7 @@ mod multicast;
 mod pace;
 mod queue;
 mod routes;
+mod sizes;
 mod stats;
 mod switch;
 
@@ -46,6 +47,7 @@ pub use interface::{SendError, SendOptions};
 pub use loops::LOOPS_LEN_MAX;
 pub use marks::{Mark, Marks};
 pub use routes::Location;
+pub use sizes::Sizes;
 pub use stats::{Drop, Kinds, NetworkStats, Stats};
 
 use crate::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
