@@ -22,6 +22,11 @@ macro_rules! sizes {
                 })*
                 None
             }
+
+            /// Makes each at least as large as in `other`.
+            pub fn raise(&mut self, other: &Sizes) {
+                $(self.$name = self.$name.max(other.$name);)*
+            }
         }
     };
 }
