@@ -50,7 +50,7 @@ pub struct Config {
     pub loop_memory: Duration,
     /// The most addresses that are located at the same time.
     pub locates_len_max: usize,
-    /// The most bytes that wait for locates.
+    /// The most bytes that wait for locates; one message of any size may.
     pub waiting_bytes_max: usize,
     /// The most bytes of cut messages that wait for their turn on the networks. A message counts
     /// once for each station, though it is in memory only once.
@@ -140,7 +140,7 @@ impl Default for Config {
             heard_len_max: 256,
             kept_time: Duration::from_secs(2),
             kept_bytes_max: 64 << 20,
-            message_len_max: 256 << 20,
+            message_len_max: u32::MAX as usize,
         }
     }
 }

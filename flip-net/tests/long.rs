@@ -6,6 +6,7 @@ use flip_net::join::{JoinConfig, Joiner, Message};
 use flip_net::link::fault::{FaultLink, Faults};
 use flip_net::rng::Rng;
 use flip_net::time::{Duration, Instant};
+use flip_net::wire::Packet;
 use flip_net::{Config, Event, FlipBox, Link, Machine, SendOptions};
 
 const RECEIVER: FlipAddress = FlipAddress::new([0xd; 8]);
@@ -166,4 +167,87 @@ fn a_lost_fragment_costs_a_fragment_and_not_the_message() {
         again > 0 && again < sent.len() / 5,
         "{again} B were sent again"
     );
+}
+
+/// Two boxes on a perfect cable, and what the first one sends to the second.
+fn longest_message(link: Link) -> (FlipBox, FlipBox) {
+    let mut boxes = [(); 2].map(|()| {
+        FlipBox::new(Config {
+            pace: None,
+            ..Config::default()
+        })
+    });
+    for each in &mut boxes {
+        each.attach(link);
+    }
+    let [mut from, mut to] = boxes;
+    let interface = from.interface();
+    let sender = from.register(interface, SENDER);
+    let interface = to.interface();
+    to.register(interface, RECEIVER);
+    // All zeroes cost no memory until they are written to.
+    let longest = vec![0; u32::MAX as usize];
+    let options = SendOptions::default();
+    from.unicast(Instant::ZERO, sender, RECEIVER.one_way(), longest, options)
+        .expect("a message may have 2^32 - 1 bytes");
+    let (a, b) = (LinkAddress::Station(0), LinkAddress::Station(1));
+    let locate = from.poll_transmit().expect("a LOCATE");
+    to.handle_frame(Instant::ZERO, NetworkId(0), a, &locate.bytes);
+    let here_is = to.poll_transmit().expect("a HEREIS");
+    from.handle_frame(Instant::ZERO, NetworkId(0), b, &here_is.bytes);
+    (from, to)
+}
+
+#[test]
+fn the_longest_message_is_cut_to_its_last_byte() {
+    let link = Link {
+        flow: false,
+        ..Link::ethernet()
+    };
+    let (mut from, _) = longest_message(link);
+    let (mut at, mut count) = (0, 0_u64);
+    while let Some(frame) = from.poll_transmit() {
+        let packet = Packet::new_checked(&frame.bytes).expect("a packet");
+        assert_eq!(
+            (u64::from(packet.offset()), packet.total()),
+            (at, u32::MAX),
+            "one fragment follows the other"
+        );
+        at += u64::from(packet.length());
+        count += 1;
+    }
+    assert_eq!(at, u64::from(u32::MAX));
+    assert_eq!(count, u64::from(u32::MAX).div_ceil(1_458));
+}
+
+#[test]
+fn the_longest_message_is_joined() {
+    if std::env::var_os("ORCA_NIGHTLY").is_none() {
+        println!("skipped: it takes 5 GB of memory, ORCA_NIGHTLY=1 runs it");
+        return;
+    }
+    let (mut from, mut to) = longest_message(Link::memory());
+    let mut joiner = Joiner::new(JoinConfig {
+        message_len_max: u32::MAX as usize,
+        bytes_max: 8 << 30,
+        ..JoinConfig::default()
+    });
+    let mut joined = None;
+    while let Some(frame) = from.poll_transmit() {
+        to.handle_frame(
+            Instant::ZERO,
+            NetworkId(0),
+            LinkAddress::Station(0),
+            &frame.bytes,
+        );
+        while let Some(event) = to.poll_event() {
+            let Event::Fragment { fragment, .. } = event else {
+                panic!("nothing comes back");
+            };
+            joined = joined.or(joiner.handle_fragment(Instant::ZERO, fragment));
+        }
+    }
+    let joined = joined.expect("the message");
+    assert_eq!(joined.payload.len(), u32::MAX as usize);
+    assert!(joined.payload.iter().all(|byte| *byte == 0));
 }

@@ -5,8 +5,11 @@
 //! what they counted. The rules of status and cleaning up are those of `CONTRACT.md`: whatever ends the run, no process is
 //! left behind.
 //!
+//! [`flipd`] is a command of its own: the box that joins networks.
+//!
 //! It is not on the path of a message between processors: those talk to each other directly.
 
+pub mod flipd;
 pub mod options;
 pub mod os;
 pub mod output;
@@ -18,6 +21,7 @@ pub mod writer;
 /// Exit statuses that the launcher itself decides on.
 pub mod status {
     pub const COMMAND_LINE: u8 = 2;
+    pub const CANNOT_READ: u8 = 66;
     pub const IO_ERROR: u8 = 70;
     pub const LOST: u8 = 71;
     pub const INTERNAL: u8 = 75;

@@ -4,6 +4,7 @@
 //! believes in a setting that has no effect.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -15,6 +16,9 @@ use crate::status;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub processors: u16,
+    pub networks: Vec<Choice>,
+    /// A network beyond this host may go without a key.
+    pub insecure: bool,
     pub stats: Option<StatsForm>,
     pub label: bool,
     pub stack: Option<u64>,
@@ -22,6 +26,16 @@ pub struct Options {
     pub timeout: Option<Duration>,
     pub executable: OsString,
     pub arguments: Vec<OsString>,
+}
+
+/// A network to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Shm,
+    /// By the interface with this address.
+    Udp(IpAddr),
+    /// On the interface of this name.
+    Ethernet(String),
 }
 
 /// How statistics are printed.
@@ -75,9 +89,18 @@ struct Arguments {
     /// Number of processors [default: the cores of this host]
     #[arg(short = 'n', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PROCESSORS_MAX)))]
     processors: Option<u16>,
-    /// Network between them: auto, udp
-    #[arg(long, value_name = "NET", default_value = "auto")]
+    /// Network between them: auto, shm, udp, udp=ADDRESS (of an interface), ethernet=IFNAME; several with commas: the
+    /// lightest that reaches is used [auto: shm within a host]
+    #[arg(
+        long,
+        value_name = "NET",
+        default_value = "auto",
+        hide_default_value = true
+    )]
     net: String,
+    /// Let a network beyond this host go without the run's key: anybody there can read and forge
+    #[arg(long)]
+    insecure: bool,
     /// Print after the run how many messages each processor sent and received
     #[arg(
         long,
@@ -124,8 +147,6 @@ struct Arguments {
     resume: Option<OsString>,
     #[arg(long, hide = true)]
     backtrace: bool,
-    #[arg(long, hide = true)]
-    insecure: bool,
 
     /// The program, made by `orcac build`, and its arguments
     #[arg(
@@ -143,29 +164,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, S
     if let Some(name) = unavailable(&given) {
         return Err(Stop::Mistake(format!("{name} is not available yet")));
     }
-    match given.net.as_str() {
-        "auto" | "udp" => {}
-        "shm" | "memory" => {
-            return Err(Stop::Mistake(format!(
-                "--net {} is not available yet; use udp",
-                given.net
-            )));
-        }
-        ethernet if ethernet.starts_with("ethernet=") => {
-            return Err(Stop::Mistake(
-                "--net ethernet is not available yet; use udp".to_owned(),
-            ));
-        }
-        other => {
-            return Err(Stop::Mistake(format!(
-                "there is no network `{other}`; the networks are auto, udp, shm and ethernet=IFNAME"
-            )));
-        }
-    }
+    let networks = networks(&given.net)?;
     let mut command = given.command.into_iter();
     let executable = command.next().expect("clap requires one element");
     Ok(Options {
         processors: given.processors.unwrap_or_else(cores),
+        networks,
+        insecure: given.insecure,
         stats: given.stats,
         label: given.label,
         stack: given.stack,
@@ -174,6 +179,37 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, S
         executable,
         arguments: command.collect(),
     })
+}
+
+/// Understands `--net`.
+fn networks(text: &str) -> Result<Vec<Choice>, Stop> {
+    let mut chosen = Vec::new();
+    for word in text.split(',') {
+        let choice = match word.split_once('=') {
+            None if word == "auto" || word == "shm" => Choice::Shm,
+            None if word == "udp" => Choice::Udp(Ipv4Addr::LOCALHOST.into()),
+            Some(("udp", address)) => match address.parse() {
+                Ok(address) => Choice::Udp(address),
+                Err(_) => {
+                    let text = format!(
+                        "--net {word}: `{address}` is no address of an interface, such as 127.0.0.1"
+                    );
+                    return Err(Stop::Mistake(text));
+                }
+            },
+            Some(("ethernet", name)) if !name.is_empty() => Choice::Ethernet(name.to_owned()),
+            _ => {
+                return Err(Stop::Mistake(format!(
+                    "there is no network `{word}`; the networks are auto, shm, udp, udp=ADDRESS and ethernet=IFNAME"
+                )));
+            }
+        };
+        if chosen.contains(&choice) {
+            return Err(Stop::Mistake(format!("--net {text} names `{word}` twice")));
+        }
+        chosen.push(choice);
+    }
+    Ok(chosen)
 }
 
 fn unavailable(given: &Arguments) -> Option<&'static str> {
@@ -190,7 +226,6 @@ fn unavailable(given: &Arguments) -> Option<&'static str> {
         (given.checkpoint_every.is_some(), "--checkpoint-every"),
         (given.resume.is_some(), "--resume"),
         (given.backtrace, "--backtrace"),
-        (given.insecure, "--insecure"),
     ]
     .into_iter()
     .find_map(|(is_given, name)| is_given.then_some(name))
@@ -276,11 +311,33 @@ mod tests {
             mistake("gax --policy static ./tsp"),
             "--policy is not available yet"
         );
+    }
+
+    #[test]
+    fn networks_are_named_and_may_be_several() {
+        let chosen =
+            |net: &str| options(&format!("gax --net {net} ./tsp")).map(|options| options.networks);
+        let local = Choice::Udp(Ipv4Addr::LOCALHOST.into());
+        assert_eq!(options("gax ./tsp").expect("fine").networks, [Choice::Shm]);
+        assert_eq!(chosen("auto").expect("fine"), [Choice::Shm]);
+        assert_eq!(chosen("shm,udp").expect("fine"), [Choice::Shm, local]);
         assert_eq!(
-            mistake("gax --net shm ./tsp"),
-            "--net shm is not available yet; use udp"
+            chosen("udp=::1").expect("fine"),
+            [Choice::Udp(std::net::Ipv6Addr::LOCALHOST.into())]
+        );
+        assert_eq!(
+            chosen("ethernet=lo").expect("fine"),
+            [Choice::Ethernet("lo".to_owned())]
         );
         assert!(mistake("gax --net tcp ./tsp").starts_with("there is no network `tcp`"));
+        assert!(
+            mistake("gax --net ethernet= ./tsp").starts_with("there is no network `ethernet=`")
+        );
+        assert!(mistake("gax --net udp=lo ./tsp").contains("`lo` is no address"));
+        assert_eq!(
+            mistake("gax --net shm,auto ./tsp"),
+            "--net shm,auto names `auto` twice"
+        );
     }
 
     #[test]

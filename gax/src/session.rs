@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -17,13 +18,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use orca_rts::control_channel::{
-    self as channel, CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Start, Stream, ToProcessor,
+    self as channel, CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Prepare, Start, Stream,
+    ToProcessor,
 };
+use orca_rts::networks::{Medium, Network};
+use stack::flip_net::driver::ShmSegment;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::options::Options;
+use crate::options::{Choice, Options};
 use crate::output::Merger;
 use crate::writer::{self, Writer};
 use crate::{os, report, spawn, status};
@@ -41,6 +45,8 @@ const END_PATIENCE: Duration = Duration::from_secs(60);
 /// How often processes are looked after that are about to end; and that are not.
 const REAP_SOON: Duration = Duration::from_millis(2);
 const REAP_LATE: Duration = Duration::from_millis(200);
+/// What waits in shared memory for one processor at most; pages that are not used cost nothing.
+const RING_BYTES: usize = 4 << 20;
 /// Text that waits for the writer at most; beyond, channels are not read.
 const SHOWN_LEN_MAX: usize = 1 << 20;
 
@@ -64,7 +70,8 @@ struct Processor {
     inbox: Inbox,
     /// Bytes that the channel has not taken yet.
     outbox: Vec<u8>,
-    addresses: Option<Vec<SocketAddrV4>>,
+    greeted: bool,
+    addresses: Option<Vec<String>>,
     ready: bool,
     status: Option<u8>,
     stats: Vec<Counter>,
@@ -101,6 +108,8 @@ enum Event {
 
 struct Session {
     options: Options,
+    key: [u8; 32],
+    networks: Vec<Network>,
     processors: Vec<Processor>,
     merger: Merger,
     /// In the order in which it is to be written.
@@ -125,6 +134,19 @@ impl Session {
         let interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
         let terminate = signal(SignalKind::terminate()).map_err(internal)?;
         let hang_up = signal(SignalKind::hangup()).map_err(internal)?;
+        let key = random_key().map_err(|error| {
+            (
+                format!("cannot read /dev/urandom: {error}"),
+                status::IO_ERROR,
+            )
+        })?;
+        // Open until all have inherited it; it has no name, so nothing is left of it when all have ended.
+        let segment = Segment::create(&options).map_err(internal)?;
+        let networks = options
+            .networks
+            .iter()
+            .map(|choice| network(choice, &segment, options.insecure));
+        let networks = networks.collect();
         let mut processors = Vec::new();
         for _ in 0..options.processors {
             let spawned = spawn::spawn(&options.executable)
@@ -134,6 +156,7 @@ impl Session {
                 channel: Some(os::register(spawned.channel).map_err(internal)?),
                 inbox: Inbox::new(),
                 outbox: Vec::new(),
+                greeted: false,
                 addresses: None,
                 ready: false,
                 status: None,
@@ -146,6 +169,8 @@ impl Session {
         Ok(Session {
             merger: Merger::new(options.label),
             options,
+            key,
+            networks,
             processors,
             shown: Vec::new(),
             shown_len: 0,
@@ -356,17 +381,34 @@ impl Session {
 
     fn on_message(&mut self, number: usize, message: FromProcessor) {
         match message {
-            FromProcessor::Hello { version, addresses } => {
-                if version != channel::VERSION {
-                    self.say(&format!(
-                        "gax: the program was built with another version of Orca (its control channel has version {version}, \
-                         gax has {}); build it again\n",
-                        channel::VERSION
-                    ));
-                    self.end_with(status::CANNOT_RUN, Duration::ZERO);
-                }
+            FromProcessor::Hello { version } if version == channel::VERSION => {
+                self.processors[number].greeted = true;
+                let prepare = Prepare {
+                    number: number as u16,
+                    count: self.options.processors,
+                    key: self.key,
+                    networks: self.networks.clone(),
+                };
+                self.send(number, &ToProcessor::Prepare(Box::new(prepare)));
+            }
+            FromProcessor::Hello { version } => {
+                self.say(&format!(
+                    "gax: the program was built with another version of Orca (its control channel has version {version}, \
+                     gax has {}); build it again\n",
+                    channel::VERSION
+                ));
+                self.end_with(status::CANNOT_RUN, Duration::ZERO);
+            }
+            FromProcessor::Attached { addresses } => {
                 self.processors[number].addresses = Some(addresses);
                 self.start_when_complete();
+            }
+            FromProcessor::Refused(why) => {
+                // All have the same networks, and say the same; once is enough.
+                if self.verdict.is_none() {
+                    self.say(&format!("gax: {why}\n"));
+                }
+                self.end_with(status::IO_ERROR, Duration::ZERO);
             }
             FromProcessor::Ready => self.processors[number].ready = true,
             FromProcessor::Output { stream, at, text } => {
@@ -401,24 +443,14 @@ impl Session {
         let Some(peers) = peers.filter(|_| !self.started && self.verdict.is_none()) else {
             return;
         };
-        let key = match random_key() {
-            Ok(key) => key,
-            Err(error) => {
-                self.say(&format!("gax: cannot read /dev/urandom: {error}\n"));
-                return self.end_with(status::IO_ERROR, Duration::ZERO);
-            }
-        };
         self.started = true;
         let arguments: Vec<Vec<u8>> = (self.options.arguments.iter().cloned())
             .map(OsString::into_vec)
             .collect();
         for number in 0..self.options.processors {
             let start = Start {
-                number,
-                count: self.options.processors,
-                key,
-                group_port: group_port(&key),
-                multicast: Some(multicast(&key)),
+                group_port: group_port(&self.key),
+                multicast: Some(multicast(&self.key)),
                 peers: peers.clone(),
                 arguments: arguments.clone(),
                 options: settings(&self.options),
@@ -473,7 +505,7 @@ impl Session {
             (None, Some(signal)) => format!("was ended by signal {signal}"),
             (None, None) => "ended".to_owned(),
         };
-        if processor.addresses.is_none() && exit.code().is_some() {
+        if !processor.greeted && exit.code().is_some() {
             let name = self.options.executable.to_string_lossy().into_owned();
             self.say(&format!(
                 "gax: `{name}` {how} before it reported to gax: is it a program made by `orcac build`?\n"
@@ -568,7 +600,7 @@ impl Session {
             .position(|p| !p.ready && p.status.is_none());
         if let Some(number) = unready.filter(|_| age >= START_PATIENCE) {
             let name = self.options.executable.to_string_lossy().into_owned();
-            let (text, status) = if self.processors[number].addresses.is_none() {
+            let (text, status) = if !self.processors[number].greeted {
                 let text = format!(
                     "gax: processor {number} does not report: is `{name}` a program made by `orcac build`?\n"
                 );
@@ -667,6 +699,44 @@ impl Terminal {
         // The thread ends only after this session.
         let _ = self.requests.send(());
     }
+}
+
+/// The shared memory of the run, if it is used: open here so that the processors inherit it.
+struct Segment(Option<OwnedFd>);
+
+impl Segment {
+    fn create(options: &Options) -> io::Result<Segment> {
+        if !options.networks.contains(&Choice::Shm) {
+            return Ok(Segment(None));
+        }
+        let segment = ShmSegment::create(options.processors, RING_BYTES)?;
+        let descriptor = OwnedFd::from(segment);
+        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
+        Ok(Segment(Some(descriptor)))
+    }
+
+    fn number(&self) -> u32 {
+        let descriptor = self
+            .0
+            .as_ref()
+            .expect("made whenever shared memory is chosen");
+        descriptor.as_raw_fd().unsigned_abs()
+    }
+}
+
+fn network(choice: &Choice, segment: &Segment, insecure: bool) -> Network {
+    let medium = match choice {
+        Choice::Shm => Medium::Shm {
+            segment: segment.number(),
+        },
+        Choice::Udp(interface) => Medium::Udp {
+            interface: *interface,
+        },
+        Choice::Ethernet(interface) => Medium::Ethernet {
+            interface: interface.clone(),
+        },
+    };
+    Network::new(medium, insecure)
 }
 
 fn settings(options: &Options) -> Vec<(String, String)> {

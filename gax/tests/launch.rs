@@ -339,6 +339,21 @@ fn eight_processors_start_within_100_ms() {
 mod stub {
     use super::*;
 
+    /// What the launcher told.
+    struct Told {
+        number: u16,
+        count: u16,
+        start: Start,
+    }
+
+    impl std::ops::Deref for Told {
+        type Target = Start;
+
+        fn deref(&self) -> &Start {
+            &self.start
+        }
+    }
+
     struct Processor {
         channel: UnixStream,
         inbox: Inbox,
@@ -382,16 +397,16 @@ mod stub {
         }
 
         /// Waits until the processor before this one has its turn; processor 0 begins.
-        fn await_turn(&mut self, start: &Start, round: usize) {
+        fn await_turn(&mut self, start: &Told, round: usize) {
             if start.number > 0 || round > 0 {
                 self.socket.recv(&mut [0; 1]).expect("the turn arrives");
             }
         }
 
-        fn pass_turn(&mut self, start: &Start) {
+        fn pass_turn(&mut self, start: &Told) {
             let next = usize::from((start.number + 1) % start.count);
             self.socket
-                .send_to(&[1], start.peers[next][0])
+                .send_to(&[1], &start.peers[next][0])
                 .expect("loopback works");
         }
     }
@@ -399,26 +414,32 @@ mod stub {
     pub(super) fn main() -> ! {
         let descriptor = std::io::stdin().as_fd().try_clone_to_owned();
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let Ok(std::net::SocketAddr::V4(address)) = socket.local_addr() else {
-            panic!("bound to an IPv4 address");
-        };
+        let address = socket.local_addr().expect("it is bound").to_string();
         let mut me = Processor {
             channel: descriptor.expect("a descriptor").into(),
             inbox: Inbox::new(),
             socket,
         };
-        me.say(&FromProcessor::Hello {
-            version: VERSION,
+        me.say(&FromProcessor::Hello { version: VERSION });
+        let ToProcessor::Prepare(prepare) = me.receive() else {
+            panic!("the first message must be Prepare");
+        };
+        me.say(&FromProcessor::Attached {
             addresses: vec![address],
         });
         let ToProcessor::Start(start) = me.receive() else {
-            panic!("the first message must be Start");
+            panic!("the second message must be Start");
+        };
+        let told = Told {
+            number: prepare.number,
+            count: prepare.count,
+            start: *start,
         };
         me.say(&FromProcessor::Ready);
-        play(&mut me, &start)
+        play(&mut me, &told)
     }
 
-    fn play(me: &mut Processor, start: &Start) -> ! {
+    fn play(me: &mut Processor, start: &Told) -> ! {
         let texts: Vec<String> = start
             .arguments
             .iter()

@@ -1,9 +1,9 @@
 //! The control channel: what a launcher and a processor say to each other, as bytes.
 //!
 //! A processor that was started by a launcher finds the number of a connected stream socket in the environment variable
-//! [`CONTROL_VARIABLE`]. It sends [`FromProcessor::Hello`] with the addresses at which it can be reached, receives
-//! [`ToProcessor::Start`], which holds all that it must know and that nobody else may, joins, and says
-//! [`FromProcessor::Ready`]. From then on it sends its output and asks for input; its last message is
+//! [`CONTROL_VARIABLE`]. It sends [`FromProcessor::Hello`], receives [`ToProcessor::Prepare`] with the networks of the run, opens
+//! them, and sends [`FromProcessor::Attached`] with the addresses at which it can be reached. [`ToProcessor::Start`] holds the rest
+//! of what it must know and nobody else may; it joins, and says [`FromProcessor::Ready`]. From then on it sends its output and asks for input; its last message is
 //! [`FromProcessor::Status`]. When the channel closes, the processor ends.
 //!
 //! Every chunk of output carries the host's monotonic clock, read when the text was written. A processor must have handed the
@@ -24,10 +24,12 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use crate::networks::{Medium, Network};
+
 /// Names the environment variable that holds the number of the channel's file descriptor.
 pub const CONTROL_VARIABLE: &str = "ORCA_CONTROL";
 /// What both sides must agree on; changes with any change of a message.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The longest frame; longer output is sent in pieces.
 pub const FRAME_LEN_MAX: usize = 8 << 20;
 /// The longest piece of output or input in one frame.
@@ -54,11 +56,12 @@ pub struct Counter {
 /// From a processor to the launcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromProcessor {
-    /// The first message: the protocol it speaks, and one address for each network it has opened.
-    Hello {
-        version: u16,
-        addresses: Vec<SocketAddrV4>,
-    },
+    /// The first message: the protocol it speaks.
+    Hello { version: u16 },
+    /// It has opened the networks; where it can be reached by each.
+    Attached { addresses: Vec<String> },
+    /// It cannot open the networks, and why; it ends.
+    Refused(String),
     /// It is a member of the group and has all its peers.
     Ready,
     /// It wrote this, when the monotonic clock of its host showed `at` nanoseconds.
@@ -75,21 +78,28 @@ pub enum FromProcessor {
     Status(u8),
 }
 
-/// Everything a processor must know before it can join.
+/// What a processor must know to open its networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct Prepare {
     /// Its own number, from 0.
     pub number: u16,
     /// How many processors run Orca processes: `NCPUS()`.
     pub count: u16,
     /// Drawn for this run; keys, seeds and addresses derive from it.
     pub key: [u8; 32],
+    /// At least one.
+    pub networks: Vec<Network>,
+}
+
+/// What else a processor must know before it can join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
     /// The 48-bit port of the program's group.
     pub group_port: u64,
     /// The multicast address of the run, if the network is to use one.
     pub multicast: Option<SocketAddrV4>,
-    /// The addresses of every processor in the order of their numbers, its own included.
-    pub peers: Vec<Vec<SocketAddrV4>>,
+    /// The addresses of every processor, by network, in the order of their numbers, its own included.
+    pub peers: Vec<Vec<String>>,
     /// The program's arguments, without its name.
     pub arguments: Vec<Vec<u8>>,
     /// Settings by name: `stack` and `buffer` in bytes, `stats`, `backtrace`. Unknown ones are ignored.
@@ -109,6 +119,7 @@ impl Start {
 /// From the launcher to a processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToProcessor {
+    Prepare(Box<Prepare>),
     Start(Box<Start>),
     /// The next piece of standard input, at most [`CHUNK_LEN_MAX`] bytes; empty: there is no more.
     Input(Vec<u8>),
@@ -136,10 +147,13 @@ mod kind {
     pub(super) const INPUT_REQUEST: u8 = 4;
     pub(super) const STATS: u8 = 5;
     pub(super) const STATUS: u8 = 6;
+    pub(super) const ATTACHED: u8 = 7;
+    pub(super) const REFUSED: u8 = 8;
     pub(super) const START: u8 = 129;
     pub(super) const INPUT: u8 = 130;
     pub(super) const LOST: u8 = 131;
     pub(super) const SHUTDOWN: u8 = 132;
+    pub(super) const PREPARE: u8 = 133;
 }
 
 /// Collects the bytes that arrive and cuts them into messages.
@@ -202,10 +216,19 @@ impl FromProcessor {
     /// The frame of this message.
     pub fn to_frame(&self) -> Vec<u8> {
         match self {
-            FromProcessor::Hello { version, addresses } => {
+            FromProcessor::Hello { version } => {
                 let mut w = Writer::new(kind::HELLO);
                 w.u16(*version);
-                w.addresses(addresses);
+                w.finish()
+            }
+            FromProcessor::Attached { addresses } => {
+                let mut w = Writer::new(kind::ATTACHED);
+                w.strings(addresses);
+                w.finish()
+            }
+            FromProcessor::Refused(why) => {
+                let mut w = Writer::new(kind::REFUSED);
+                w.bytes(why.as_bytes());
                 w.finish()
             }
             FromProcessor::Ready => Writer::new(kind::READY).finish(),
@@ -240,10 +263,11 @@ impl FromProcessor {
 
     fn parse(kind: u8, r: &mut Reader) -> Result<FromProcessor, ChannelError> {
         Ok(match kind {
-            kind::HELLO => FromProcessor::Hello {
-                version: r.u16()?,
-                addresses: r.addresses()?,
+            kind::HELLO => FromProcessor::Hello { version: r.u16()? },
+            kind::ATTACHED => FromProcessor::Attached {
+                addresses: r.list(Reader::string)?,
             },
+            kind::REFUSED => FromProcessor::Refused(r.string()?),
             kind::READY => FromProcessor::Ready,
             kind::OUTPUT => FromProcessor::Output {
                 stream: match r.u8()? {
@@ -272,11 +296,19 @@ impl ToProcessor {
     /// The frame of this message.
     pub fn to_frame(&self) -> Vec<u8> {
         match self {
+            ToProcessor::Prepare(prepare) => {
+                let mut w = Writer::new(kind::PREPARE);
+                w.u16(prepare.number);
+                w.u16(prepare.count);
+                w.frame.extend_from_slice(&prepare.key);
+                w.length(prepare.networks.len());
+                for network in &prepare.networks {
+                    w.network(network);
+                }
+                w.finish()
+            }
             ToProcessor::Start(start) => {
                 let mut w = Writer::new(kind::START);
-                w.u16(start.number);
-                w.u16(start.count);
-                w.frame.extend_from_slice(&start.key);
                 w.u64(start.group_port);
                 match start.multicast {
                     None => w.u8(0),
@@ -287,7 +319,7 @@ impl ToProcessor {
                 }
                 w.length(start.peers.len());
                 for peer in &start.peers {
-                    w.addresses(peer);
+                    w.strings(peer);
                 }
                 w.length(start.arguments.len());
                 for argument in &start.arguments {
@@ -316,22 +348,31 @@ impl ToProcessor {
 
     fn parse(kind: u8, r: &mut Reader) -> Result<ToProcessor, ChannelError> {
         Ok(match kind {
-            kind::START => {
-                let start = Start {
+            kind::PREPARE => {
+                let prepare = Prepare {
                     number: r.u16()?,
                     count: r.u16()?,
                     key: *r.array::<32>()?,
+                    networks: r.list(Reader::network)?,
+                };
+                if prepare.number >= prepare.count || prepare.networks.is_empty() {
+                    return Err(ChannelError::Body);
+                }
+                ToProcessor::Prepare(Box::new(prepare))
+            }
+            kind::START => {
+                let start = Start {
                     group_port: r.u64()?,
                     multicast: match r.u8()? {
                         0 => None,
                         1 => Some(r.address()?),
                         _ => return Err(ChannelError::Body),
                     },
-                    peers: r.list(Reader::addresses)?,
+                    peers: r.list(|r| r.list(Reader::string))?,
                     arguments: r.list(|r| Ok(r.bytes()?.to_vec()))?,
                     options: r.list(|r| Ok((r.string()?, r.string()?)))?,
                 };
-                if start.number >= start.count || start.peers.len() != usize::from(start.count) {
+                if start.peers.is_empty() {
                     return Err(ChannelError::Body);
                 }
                 ToProcessor::Start(Box::new(start))
@@ -392,11 +433,23 @@ impl Writer {
         self.u16(address.port());
     }
 
-    fn addresses(&mut self, addresses: &[SocketAddrV4]) {
-        self.length(addresses.len());
-        for address in addresses {
-            self.address(*address);
+    fn strings(&mut self, strings: &[String]) {
+        self.length(strings.len());
+        for string in strings {
+            self.bytes(string.as_bytes());
         }
+    }
+
+    fn network(&mut self, network: &Network) {
+        let (kind, text) = match &network.medium {
+            Medium::Shm { segment } => (1, segment.to_string()),
+            Medium::Udp { interface } => (2, interface.to_string()),
+            Medium::Ethernet { interface } => (3, interface.clone()),
+        };
+        self.u8(kind);
+        self.bytes(text.as_bytes());
+        self.u8(u8::from(network.keyed));
+        self.u8(u8::from(network.insecure));
     }
 }
 
@@ -445,8 +498,30 @@ impl<'a> Reader<'a> {
         Ok(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), self.u16()?))
     }
 
-    fn addresses(&mut self) -> Result<Vec<SocketAddrV4>, ChannelError> {
-        self.list(Reader::address)
+    fn network(&mut self) -> Result<Network, ChannelError> {
+        let (kind, text) = (self.u8()?, self.string()?);
+        let number = || text.parse().map_err(|_| ChannelError::Body);
+        let medium = match kind {
+            1 => Medium::Shm { segment: number()? },
+            2 => Medium::Udp {
+                interface: text.parse().map_err(|_| ChannelError::Body)?,
+            },
+            3 => Medium::Ethernet { interface: text },
+            _ => return Err(ChannelError::Body),
+        };
+        Ok(Network {
+            medium,
+            keyed: self.bit()?,
+            insecure: self.bit()?,
+        })
+    }
+
+    fn bit(&mut self) -> Result<bool, ChannelError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(ChannelError::Body),
+        }
     }
 
     fn list<T>(
@@ -466,16 +541,31 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn start() -> Start {
-        Start {
+    fn prepare() -> Prepare {
+        let media = [
+            Medium::Shm { segment: 17 },
+            Medium::Udp {
+                interface: Ipv4Addr::LOCALHOST.into(),
+            },
+            Medium::Ethernet {
+                interface: "eth0".into(),
+            },
+        ];
+        Prepare {
             number: 1,
             count: 2,
             key: [7; 32],
+            networks: media.map(|medium| Network::new(medium, false)).to_vec(),
+        }
+    }
+
+    fn start() -> Start {
+        Start {
             group_port: 0x1234_5678_9abc,
             multicast: Some(SocketAddrV4::new(Ipv4Addr::new(239, 192, 1, 2), 4711)),
             peers: vec![
-                vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1)],
-                vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2)],
+                vec!["0".into(), "127.0.0.1:4711".into()],
+                vec!["1".into(), "127.0.0.1:4712".into()],
             ],
             arguments: vec![b"tsp14".to_vec(), vec![]],
             options: vec![("stack".into(), "65536".into())],
@@ -484,6 +574,7 @@ mod tests {
 
     fn to_processor() -> Vec<ToProcessor> {
         vec![
+            ToProcessor::Prepare(Box::new(prepare())),
             ToProcessor::Start(Box::new(start())),
             ToProcessor::Input(b"12 13\n".to_vec()),
             ToProcessor::Lost(3),
@@ -493,10 +584,11 @@ mod tests {
 
     fn from_processor() -> Vec<FromProcessor> {
         vec![
-            FromProcessor::Hello {
-                version: VERSION,
-                addresses: vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000)],
+            FromProcessor::Hello { version: VERSION },
+            FromProcessor::Attached {
+                addresses: vec!["127.0.0.1:5000".into()],
             },
+            FromProcessor::Refused("no interface".into()),
             FromProcessor::Ready,
             FromProcessor::Output {
                 stream: Stream::Err,
@@ -566,16 +658,16 @@ mod tests {
         );
         // A list that claims more elements than the frame could hold.
         let mut inbox = Inbox::new();
-        inbox.extend(&[7, 0, 0, 0, kind::HELLO, 1, 0, 0xff, 0xff, 0, 0]);
+        inbox.extend(&[5, 0, 0, 0, kind::ATTACHED, 0xff, 0xff, 0, 0]);
         assert_eq!(inbox.next_from_processor(), Err(ChannelError::Body));
     }
 
     #[test]
-    fn a_start_must_make_sense() {
-        let mut wrong = start();
+    fn a_number_must_be_one_of_the_processors() {
+        let mut wrong = prepare();
         wrong.number = 2;
         let mut inbox = Inbox::new();
-        inbox.extend(&ToProcessor::Start(Box::new(wrong)).to_frame());
+        inbox.extend(&ToProcessor::Prepare(Box::new(wrong)).to_frame());
         assert_eq!(inbox.next_to_processor(), Err(ChannelError::Body));
     }
 }

@@ -1,6 +1,6 @@
 //! One processor of many, started by a launcher: everything it knows comes through the control channel.
 //!
-//! It opens its network, says where it can be reached, gets its number and its peers, joins, and runs. Its output and what there is to say about
+//! It gets its number and its networks, opens them, says where it can be reached, gets its peers, joins, and runs. Its output and what there is to say about
 //! the end go to the launcher; input comes from there on request. When the channel closes, or the launcher says so, the process ends at once.
 //!
 //! Implements: DESIGN 9.
@@ -10,22 +10,22 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use parking_lot::Mutex;
 use stack::capability::Port;
-use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
 use stack::flip_net::rng::Rng;
 
 use crate::builtin::output::Sink;
 use crate::control_channel::{
-    CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Start, Stream, ToProcessor, VERSION,
+    CHUNK_LEN_MAX, Counter, FromProcessor, Inbox, Prepare, Start, Stream, ToProcessor, VERSION,
 };
 use crate::driver::{Options, StandardInput, run_processor};
 use crate::local_group::driver_config;
+use crate::networks::{Attached, attach};
 use crate::over_group::OverGroup;
 use crate::process::signal::monotonic_nanos;
 use crate::traffic::Counted;
@@ -65,14 +65,21 @@ impl Sink for ChannelSink {
 
 /// What the reading thread hands on.
 struct Incoming {
+    prepare: Receiver<Prepare>,
     start: Receiver<Start>,
     input: Receiver<Vec<u8>>,
 }
 
 /// Reads the channel until it closes, then ends the process.
 fn read_channel(mut stream: UnixStream) -> Incoming {
+    let (prepare_sender, prepare) = channel();
     let (start_sender, start) = channel();
     let (input_sender, input) = channel();
+    let to = Outgoing {
+        prepare: prepare_sender,
+        start: start_sender,
+        input: input_sender,
+    };
     std::thread::Builder::new()
         .name("orca-control".to_owned())
         .stack_size(512 << 10)
@@ -86,20 +93,32 @@ fn read_channel(mut stream: UnixStream) -> Incoming {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                     Err(_) => std::process::exit(STATUS_LOST),
                 }
-                take_messages(&mut inbox, &start_sender, &input_sender);
+                take_messages(&mut inbox, &to);
             }
         })
         .expect("the operating system gives a thread to the control channel");
-    Incoming { start, input }
+    Incoming {
+        prepare,
+        start,
+        input,
+    }
 }
 
-fn take_messages(inbox: &mut Inbox, start: &Sender<Start>, input: &Sender<Vec<u8>>) {
+/// Whom the reading thread hands it to.
+struct Outgoing {
+    prepare: Sender<Prepare>,
+    start: Sender<Start>,
+    input: Sender<Vec<u8>>,
+}
+
+fn take_messages(inbox: &mut Inbox, to: &Outgoing) {
     loop {
         // Nobody waits any more for what cannot be handed on.
         match inbox.next_to_processor() {
             Ok(None) => return,
-            Ok(Some(ToProcessor::Start(message))) => drop(start.send(*message)),
-            Ok(Some(ToProcessor::Input(bytes))) => drop(input.send(bytes)),
+            Ok(Some(ToProcessor::Prepare(message))) => drop(to.prepare.send(*message)),
+            Ok(Some(ToProcessor::Start(message))) => drop(to.start.send(*message)),
+            Ok(Some(ToProcessor::Input(bytes))) => drop(to.input.send(bytes)),
             // The launcher has told the user what there is to tell.
             Ok(Some(ToProcessor::Lost(_) | ToProcessor::Shutdown)) => {
                 std::process::exit(STATUS_LOST);
@@ -124,31 +143,27 @@ pub(crate) fn run_launched(program: ProgramRef, name: Vec<u8>, stream: UnixStrea
 fn launch(program: ProgramRef, name: Vec<u8>, stream: UnixStream) -> std::io::Result<i32> {
     let incoming = read_channel(stream.try_clone()?);
     let channel = Channel(Arc::new(Mutex::new(stream)));
-    let device = Arc::new(UdpDevice::open(&UdpConfig::loopback(None))?);
-    let mut address = device.address();
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST);
-    }
-    channel.send(&FromProcessor::Hello {
-        version: VERSION,
-        addresses: vec![address],
-    })?;
-    let start = incoming
-        .start
-        .recv()
-        .map_err(|_| std::io::Error::other("the launcher said nothing"))?;
-    let peers: Vec<_> = start
-        .peers
-        .iter()
-        .filter_map(|addresses| addresses.first().copied())
-        .collect();
-    device.set_peers(&peers);
-    if let Some(multicast) = start.multicast {
-        device.try_multicast(multicast);
-    }
+    channel.send(&FromProcessor::Hello { version: VERSION })?;
+    let silent = |_| std::io::Error::other("the launcher said nothing");
+    let prepare = incoming.prepare.recv().map_err(silent)?;
+    let mut rng = Rng::new(seed(&prepare));
+    let attached = match attach(&prepare.networks, prepare.number, &prepare.key, &mut rng) {
+        Ok(attached) => attached,
+        Err(why) => {
+            channel.send(&FromProcessor::Refused(why))?;
+            return Ok(STATUS_INTERNAL);
+        }
+    };
+    let addresses = attached.addresses.clone();
+    channel.send(&FromProcessor::Attached { addresses })?;
+    let start = incoming.start.recv().map_err(silent)?;
+    let multicast = start.multicast.map(SocketAddr::V4);
+    attached
+        .connect(&start.peers, multicast)
+        .map_err(std::io::Error::other)?;
     let options = options(&start, name, &channel, incoming.input);
-    let (number, count) = (u32::from(start.number), u32::from(start.count));
-    let group = start_group(&start, device).map_err(std::io::Error::other)?;
+    let (number, count) = (u32::from(prepare.number), u32::from(prepare.count));
+    let group = start_group(&prepare, &start, attached, rng).map_err(std::io::Error::other)?;
     let mut group = Counted::new(group);
     let ready = channel.clone();
     group.transport.on_complete(move || {
@@ -272,26 +287,36 @@ fn options(start: &Start, name: Vec<u8>, channel: &Channel, input: Receiver<Vec<
     options
 }
 
-fn start_group(start: &Start, device: Arc<UdpDevice>) -> Result<OverGroup, String> {
-    let (number, count) = (u32::from(start.number), u32::from(start.count));
+/// Each processor draws its own addresses from the key of the run.
+fn seed(prepare: &Prepare) -> u64 {
+    let mut seed = Hasher::new();
+    seed.bytes(&prepare.key);
+    seed.word(u64::from(prepare.number));
+    seed.finish()
+}
+
+fn start_group(
+    prepare: &Prepare,
+    start: &Start,
+    attached: Attached,
+    rng: Rng,
+) -> Result<OverGroup, String> {
+    let (number, count) = (u32::from(prepare.number), u32::from(prepare.count));
     let port = Port::new(
         start.group_port.to_be_bytes()[2..]
             .try_into()
             .expect("six of eight bytes"),
     );
-    let device: Arc<dyn Device> = device;
-    let mut config = stack::Config::new(vec![device.link()], port, number == 0);
-    config.group.members_max = config.group.members_max.max(start.count.saturating_add(2));
+    let mut config = stack::Config::new(attached.links, port, number == 0);
+    config.group.members_max = config
+        .group
+        .members_max
+        .max(prepare.count.saturating_add(2));
     if let Some(bytes) = start.option("buffer").and_then(|value| value.parse().ok()) {
         config.group.queue_bytes_max = bytes;
         config.group.history_bytes_max = bytes;
     }
     let driver = driver_config(count);
-    // Each processor draws its own addresses from the key of the run.
-    let mut seed = Hasher::new();
-    seed.bytes(&start.key);
-    seed.word(u64::from(number));
-    let rng = Rng::new(seed.finish());
-    OverGroup::start(config, vec![device], driver, number, count, rng)
+    OverGroup::start(config, attached.devices, driver, number, count, rng)
         .map_err(|error| error.to_string())
 }

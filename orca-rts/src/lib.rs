@@ -33,6 +33,7 @@ mod trap;
 mod value;
 
 pub mod control_channel;
+pub mod networks;
 
 pub use builtin::output::Sink;
 pub use doorbell::Bell;

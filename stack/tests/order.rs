@@ -6,7 +6,7 @@
     reason = "real threads are measured by a real clock"
 )]
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration as StdDuration, Instant as StdInstant};
 
@@ -137,7 +137,7 @@ fn memory(count: usize, faults: Faults) -> Vec<Arc<dyn Device>> {
 fn udp(count: usize, multicast: bool) -> Vec<Arc<dyn Device>> {
     let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = free.local_addr().unwrap().port();
-    let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, 12), port);
+    let group = SocketAddr::from(([239, 255, 77, 12], port));
     let config = UdpConfig::loopback(multicast.then_some(group));
     let devices: Vec<_> = (0..count)
         .map(|_| UdpDevice::open(&config).unwrap())

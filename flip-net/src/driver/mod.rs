@@ -10,18 +10,28 @@
 )]
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
+mod drops;
+pub mod ethernet;
 pub mod guard;
 pub mod guarded;
 pub mod key_file;
 pub mod memory;
+pub mod namespace;
+mod os;
+pub mod shm;
+pub mod tunnel;
 pub mod udp;
 
+pub use ethernet::{EthernetConfig, EthernetDevice, EthernetError, Station};
 pub use guard::Guard;
 pub use guarded::GuardedDevice;
 pub use key_file::KeyError;
 pub use memory::{MemoryDevice, MemoryNetwork};
-pub use udp::{UdpConfig, UdpDevice};
+pub use shm::{ShmDevice, ShmSegment};
+pub use tunnel::{End, TcpTunnelConfig, TcpTunnelDevice, TunnelState};
+pub use udp::{UdpConfig, UdpDevice, UdpError};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Frame;
@@ -57,6 +67,11 @@ pub trait Device: Send + Sync {
 
     /// Frames that were lost here because they were not taken.
     fn lost(&self) -> u64;
+
+    /// Frames that came in and were not given to a sink, by the reason why.
+    fn drops(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
+    }
 }
 
 impl<D: Device + ?Sized> Device for Arc<D> {
@@ -86,5 +101,9 @@ impl<D: Device + ?Sized> Device for Arc<D> {
 
     fn lost(&self) -> u64 {
         (**self).lost()
+    }
+
+    fn drops(&self) -> BTreeMap<&'static str, u64> {
+        (**self).drops()
     }
 }

@@ -146,7 +146,8 @@ impl FlipBox {
     /// Puts a message aside until its destination is found.
     pub(super) fn begin_locate(&mut self, waiting: Waiting) -> Result<(), SendError> {
         let locates = &mut self.locates;
-        if locates.bytes + waiting.payload.len() > self.config.waiting_bytes_max {
+        let bytes = locates.bytes + waiting.payload.len();
+        if locates.bytes > 0 && bytes > self.config.waiting_bytes_max {
             return Err(SendError::NoRoom);
         }
         let address = waiting.destination;

@@ -247,7 +247,13 @@ impl FlipBox {
         self.routes.locations(address)
     }
 
-    /// The routing table.
+    /// The attached networks: what each is to the box, and whether it is on.
+    pub fn networks(&self) -> impl Iterator<Item = (NetworkId, &Link, bool)> {
+        let ids = self.network_ids().zip(&self.networks);
+        ids.map(|(id, attached)| (id, &attached.link, attached.on))
+    }
+
+    /// The routing table: every address with its known ways, in the order of addresses.
     pub fn routes(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
         self.routes.iter()
     }

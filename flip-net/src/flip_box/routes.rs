@@ -199,6 +199,12 @@ impl Routes {
             .map_or(&[], |entry| &entry.locations)
     }
 
+    /// Every address with its ways.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
+        let entries = self.table.iter();
+        entries.map(|(&address, entry)| (address, &entry.locations[..]))
+    }
+
     /// Sums over the ways to `address` that do not use network `except`.
     pub(crate) fn totals(&self, address: FlipAddress, except: Option<NetworkId>) -> Totals {
         let ways = self.locations(address).iter();
@@ -208,12 +214,6 @@ impl Routes {
                 trusted: sum.trusted.saturating_add(way.trusted),
                 hops_max: sum.hops_max.max(way.hops),
             })
-    }
-
-    /// All addresses and the ways to them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
-        let entries = self.table.iter();
-        entries.map(|(address, entry)| (*address, &entry.locations[..]))
     }
 
     pub(crate) fn forget(&mut self, address: FlipAddress) {

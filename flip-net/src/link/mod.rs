@@ -67,6 +67,18 @@ impl Link {
         }
     }
 
+    /// A tunnel: two boxes with somebody else's network in between. It has one other station, so one
+    /// frame reaches all; it weighs more than anything near.
+    pub const fn tunnel(mtu: usize) -> Link {
+        Link {
+            mtu,
+            weight: 10,
+            multicast: true,
+            trusted: true,
+            flow: false,
+        }
+    }
+
     /// Bytes of a message that fit into one frame.
     pub const fn payload_len_max(&self) -> usize {
         self.mtu - HEADER_LEN

@@ -11,11 +11,13 @@ pub mod flow;
 pub mod packet;
 pub mod pretty;
 pub mod repr;
+pub mod stream;
 pub mod variable;
 
 pub use flow::Flow;
 pub use packet::{HEADER_LEN, Packet};
 pub use repr::{Flags, Kind, Repr};
+pub use stream::{Deframer, Framing, StreamError};
 
 /// The order of the bytes of an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

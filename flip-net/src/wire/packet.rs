@@ -163,7 +163,7 @@ impl<T: AsRef<[u8]>> Packet<T> {
     }
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes
         .try_into()
         .expect("the field ranges have the sizes of their types")

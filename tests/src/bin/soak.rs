@@ -1,6 +1,6 @@
 //! `cargo soak`: starts the sample programs again and again on several processors and compares what they print.
 //!
-//! Each run is a whole program under `gax`: real processes, real datagrams. A run fails if its output or status differs from what
+//! Each run is a whole program under `gax`: real processes, real networks. A run fails if its output or status differs from what
 //! the program's folder expects, or if it takes longer than the time-out. Every failure is printed with the command that repeats it.
 
 use std::fs;
@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 const USAGE: &str =
-    "usage: cargo soak [--runs N] [--processors K] [--at-once J] [--timeout SECONDS] [PROGRAM...]
+    "usage: cargo soak [--runs N] [--processors K] [--at-once J] [--net NET]... [--timeout SECONDS] [PROGRAM...]
 
   --runs N           runs of each program (default 100)
   --processors K     processors of each run (default 4)
   --at-once J        runs at the same time (default 1)
+  --net NET          a network of gax; several take turns (default: auto)
   --timeout SECONDS  for one run (default 60)
   PROGRAM            folders below programs/ (default: tsp asp sor ab pingpong)";
 
@@ -23,6 +24,7 @@ struct Plan {
     runs: usize,
     processors: usize,
     at_once: usize,
+    networks: Vec<String>,
     timeout: u64,
     programs: Vec<String>,
 }
@@ -59,10 +61,16 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
         runs: 100,
         processors: 4,
         at_once: 1,
+        networks: Vec::new(),
         timeout: 60,
         programs: Vec::new(),
     };
     while let Some(argument) = arguments.next() {
+        if argument == "--net" {
+            plan.networks
+                .push(arguments.next().ok_or("--net wants a network")?);
+            continue;
+        }
         let mut number = |name: &str| -> Result<usize, String> {
             let text = arguments.next().ok_or(format!("{name} wants a number"))?;
             match text.parse() {
@@ -78,6 +86,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
             name if name.starts_with('-') => return Err(format!("unknown option `{name}`")),
             _ => plan.programs.push(argument),
         }
+    }
+    if plan.networks.is_empty() {
+        plan.networks.push("auto".to_owned());
     }
     if plan.programs.is_empty() {
         plan.programs = ["tsp", "asp", "sor", "ab", "pingpong"]
@@ -121,7 +132,7 @@ fn run(plan: &Plan) -> Result<usize, String> {
         .map(|name| prepare(root, &binaries, name))
         .collect::<Result<Vec<_>, _>>()?;
 
-    let total = plan.runs * subjects.len();
+    let total = plan.runs * subjects.len() * plan.networks.len();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let started = Instant::now();
@@ -134,7 +145,8 @@ fn run(plan: &Plan) -> Result<usize, String> {
                         return;
                     }
                     let subject = &subjects[index % subjects.len()];
-                    if let Err(failure) = once(plan, &binaries, subject) {
+                    let network = &plan.networks[index / subjects.len() % plan.networks.len()];
+                    if let Err(failure) = once(plan, &binaries, subject, network) {
                         eprintln!("soak: {failure}");
                         failures.lock().expect("no run panics").push(failure);
                     }
@@ -147,9 +159,10 @@ fn run(plan: &Plan) -> Result<usize, String> {
     });
     let failed = failures.into_inner().expect("no run panics").len();
     println!(
-        "soak: {total} runs of {} programs on {} processors, {} at once: {failed} failed, {:.1} s",
+        "soak: {total} runs of {} programs on {} processors over {}, {} at once: {failed} failed, {:.1} s",
         subjects.len(),
         plan.processors,
+        plan.networks.join(" and "),
         plan.at_once,
         started.elapsed().as_secs_f64()
     );
@@ -188,7 +201,7 @@ fn prepare(root: &Path, binaries: &Path, name: &str) -> Result<Subject, String> 
     })
 }
 
-fn once(plan: &Plan, binaries: &Path, subject: &Subject) -> Result<(), String> {
+fn once(plan: &Plan, binaries: &Path, subject: &Subject, network: &str) -> Result<(), String> {
     let mut command = Command::new(binaries.join("gax"));
     command
         .args([
@@ -196,6 +209,8 @@ fn once(plan: &Plan, binaries: &Path, subject: &Subject) -> Result<(), String> {
             &plan.processors.to_string(),
             "--timeout",
             &plan.timeout.to_string(),
+            "--net",
+            network,
         ])
         .arg(&subject.executable)
         .args(&subject.arguments)
@@ -208,7 +223,7 @@ fn once(plan: &Plan, binaries: &Path, subject: &Subject) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{}: {}, printed {:?}, expected {:?}\n{}  repeat: (cd {} && {command:?})",
+        "{} over {network}: {}, printed {:?}, expected {:?}\n{}  repeat: (cd {} && {command:?})",
         subject.name,
         output.status,
         String::from_utf8_lossy(&output.stdout),
