@@ -1,13 +1,21 @@
-//! Any bytes as a packet and as a frame of flow control: nothing panics, whatever parses says the
-//! same after it was written again, and every line can be printed.
+//! Any bytes as a packet, as a frame of flow control and as a stream of packets: nothing panics,
+//! whatever parses says the same after it was written again, every line can be printed, and a stream
+//! has the same packets in it however it is cut.
 
-use flip_net::wire::variable::Parameters;
-use flip_net::wire::{Flow, HEADER_LEN, Kind, Packet, Repr, pretty};
+use flip_net::wire::variable::{Parameters, VARIABLE_LEN_MAX};
+use flip_net::wire::{
+    Deframer, Flow, Framing, HEADER_LEN, Kind, Packet, Repr, StreamError, pretty,
+};
 
 /// Looks at `data` in every way there is.
 pub fn run(data: &[u8]) {
     packet(data);
     flow(data);
+    for framing in [Framing::Flip, Framing::Length] {
+        let whole = deframe(framing, data, data.len().max(1));
+        let cut = usize::from(data.first().copied().unwrap_or(0)) % 70 + 1;
+        assert_eq!(deframe(framing, data, cut), whole);
+    }
     assert!(Parameters(data).count() <= data.len(), "each takes a byte");
     for line in [pretty::line(data), pretty::flow_line(data)] {
         assert!(!line.is_empty() && !line.contains('\n'), "one line: {line}");
@@ -68,4 +76,24 @@ fn flow(data: &[u8]) {
         assert_eq!(rest, b"");
     }
     assert_eq!(Flow::parse(&flow.emit()), Ok((flow, &[][..])));
+}
+
+const MTU: usize = 200;
+
+/// The frames in a stream that comes in pieces of `cut` bytes, and what is wrong with it.
+fn deframe(framing: Framing, data: &[u8], cut: usize) -> (Vec<Vec<u8>>, Option<StreamError>) {
+    let mut deframer = Deframer::new(framing, MTU);
+    let mut frames = Vec::new();
+    for piece in data.chunks(cut) {
+        let fed = deframer.feed(piece, &mut |frame| frames.push(frame.to_vec()));
+        assert!(deframer.partial_len() <= MTU + 4 + VARIABLE_LEN_MAX);
+        if let Err(error) = fed {
+            assert_eq!(
+                deframer.feed(b"more", &mut |_| panic!("it has ended")),
+                Err(error)
+            );
+            return (frames, Some(error));
+        }
+    }
+    (frames, None)
 }

@@ -96,7 +96,8 @@ impl FlipBox {
     }
 
     /// How full everything may get, between one drain and the next: what is polled is gone then.
-    /// The newest message is queued and kept however long it is.
+    /// A message that is alone waits, is queued and is kept however
+    /// long it is.
     pub fn bounds(&self) -> Sizes {
         let config = &self.config;
         let message = config.message_len_max;
@@ -106,7 +107,7 @@ impl FlipBox {
             doubted: config.routes_len_max,
             loops: LOOPS_LEN_MAX,
             locates: config.locates_len_max,
-            waiting_bytes: config.waiting_bytes_max,
+            waiting_bytes: config.waiting_bytes_max.max(message),
             refreshed: REFRESHED_LEN_MAX,
             queued: config.queued_bytes_max / JOB_COST + PARTS_MAX + 1,
             queued_bytes: config.queued_bytes_max.max(message),
