@@ -7,7 +7,7 @@
 //!
 //! Implements: [Thesis §2.4.1], message identifier, offset and total length.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::address::FlipAddress;
 use crate::flip_box::{Fragment, PARTS_MAX};
@@ -20,8 +20,12 @@ pub struct JoinConfig {
     pub message_len_max: usize,
     /// The most bytes of messages that are not complete, counted with their whole length.
     pub bytes_max: usize,
+    /// The most incomplete messages.
+    pub messages_max: usize,
     /// The most incomplete messages of one source; the oldest makes room.
     pub by_source_max: usize,
+    /// The most stretches of bytes, with holes between them, in all incomplete messages.
+    pub stretches_max: usize,
     /// How long a message may make no progress.
     pub gap: Duration,
     /// How long it may make no progress before the sender is asked for the missing parts; doubles
@@ -34,7 +38,9 @@ impl Default for JoinConfig {
         JoinConfig {
             message_len_max: 128 << 20,
             bytes_max: 512 << 20,
+            messages_max: 16_384,
             by_source_max: 80,
+            stretches_max: 1 << 18,
             gap: Duration::from_millis(1_000),
             ask_after: Duration::from_millis(8),
         }
@@ -80,7 +86,7 @@ pub struct JoinStats {
     pub timed_out: u64,
     /// Incomplete messages that made room for a newer one of their source.
     pub displaced: u64,
-    /// Fragments dropped because there was no room for their message.
+    /// Fragments dropped because there was no room for them or their message.
     pub no_room: u64,
     /// Fragments that contradict what is known of their message.
     pub contradictions: u64,
@@ -109,6 +115,17 @@ struct Partial {
     ask_step: Duration,
 }
 
+/// How much a joiner has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JoinSizes {
+    /// Incomplete messages.
+    pub messages: usize,
+    /// Bytes in them, counted with their whole length.
+    pub bytes: usize,
+    /// Stretches of bytes that are there.
+    pub stretches: usize,
+}
+
 /// How many joined messages are remembered.
 const DONE_LEN_MAX: usize = 256;
 
@@ -120,6 +137,10 @@ type Key = (FlipAddress, u32);
 pub struct Joiner {
     config: JoinConfig,
     partials: BTreeMap<Key, Partial>,
+    /// The same by when to ask for what is missing, and by the last progress.
+    by_ask: BTreeSet<(Instant, Key)>,
+    by_last: BTreeSet<(Instant, Key)>,
+    stretches: usize,
     /// Bytes of all incomplete messages, with their whole length.
     bytes: usize,
     begun: u64,
@@ -135,6 +156,9 @@ impl Joiner {
         Joiner {
             config,
             partials: BTreeMap::new(),
+            by_ask: BTreeSet::new(),
+            by_last: BTreeSet::new(),
+            stretches: 0,
             bytes: 0,
             begun: 0,
             done: VecDeque::new(),
@@ -169,19 +193,32 @@ impl Joiner {
             self.stats.contradictions += 1;
             return None;
         }
-        if !partial.add(start, &fragment.payload) {
-            self.stats.duplicates += 1;
-            return None;
+        let room = self.stretches < self.config.stretches_max || partial.have.is_empty();
+        let before = partial.have.len();
+        let added = partial.add(start, &fragment.payload, room);
+        self.stretches = self.stretches - before + partial.have.len();
+        match added {
+            Added::New => {}
+            Added::Nothing => {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            Added::NoRoom => {
+                self.stats.no_room += 1;
+                return None;
+            }
         }
-        partial.last = now;
-        partial.ask_step = self.config.ask_after;
-        partial.ask_at = now + partial.ask_step;
         partial.tainted |= fragment.tainted;
         if partial.have_len < total {
+            let step = self.config.ask_after;
+            partial.ask_step = step;
+            self.by_last.remove(&(partial.last, key));
+            partial.last = now;
+            self.by_last.insert((now, key));
+            self.set_ask(key, now + step);
             return None;
         }
-        let partial = self.partials.remove(&key).expect("it is there");
-        self.bytes -= total;
+        let partial = self.remove(key).expect("it is there");
         self.stats.joined += 1;
         self.done.truncate(DONE_LEN_MAX - 1);
         self.done.push_front(key);
@@ -198,42 +235,52 @@ impl Joiner {
 
     /// Gives up messages that make no progress.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let gap = self.config.gap;
-        let before = self.partials.len();
-        let bytes = &mut self.bytes;
-        self.partials.retain(|_, partial| {
-            let keep = now.since(partial.last) < gap;
-            if !keep {
-                *bytes -= partial.total;
-            }
-            keep
-        });
-        self.stats.timed_out += (before - self.partials.len()) as u64;
+        while let Some(&(last, key)) = self.by_last.first()
+            && now.since(last) >= self.config.gap
+        {
+            self.remove(key);
+            self.stats.timed_out += 1;
+        }
     }
 
     /// A message whose missing parts should be asked for now.
     pub fn poll_missing(&mut self, now: Instant) -> Option<Missing> {
-        let mut partials = self.partials.iter_mut();
-        let (key, partial) = partials.find(|(_, partial)| partial.ask_at <= now)?;
-        partial.ask_step = partial.ask_step.times(2).min(self.config.gap.divided(8));
-        partial.ask_at = now + partial.ask_step;
+        let &(ask_at, key) = self.by_ask.first()?;
+        if ask_at > now {
+            return None;
+        }
+        let step_max = self.config.gap.divided(8);
+        let partial = self.partials.get_mut(&key).expect("one for each deadline");
+        partial.ask_step = partial.ask_step.times(2).min(step_max);
+        let next = now + partial.ask_step.max(Duration::from_micros(1));
         self.stats.asked += 1;
-        let (source, message) = *key;
-        Some(Missing {
+        let (source, message) = key;
+        let missing = Missing {
             source,
             destination: partial.destination,
             message,
             parts: partial.missing(),
-        })
+        };
+        self.set_ask(key, next);
+        Some(missing)
     }
 
     /// When `handle_timeout` has something to give up, or `poll_missing` something to ask for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let gap = self.config.gap;
-        let timeouts = self.partials.values();
-        timeouts
-            .map(|partial| partial.ask_at.min(partial.last + gap))
-            .min()
+        let ask = self.by_ask.first().map(|(at, _)| *at);
+        let end = self.by_last.first().map(|(at, _)| *at + self.config.gap);
+        [ask, end].into_iter().flatten().min()
+    }
+
+    /// How much is incomplete.
+    pub fn sizes(&self) -> JoinSizes {
+        assert_eq!(self.partials.len(), self.by_ask.len(), "one deadline each");
+        assert_eq!(self.partials.len(), self.by_last.len(), "one deadline each");
+        JoinSizes {
+            messages: self.partials.len(),
+            bytes: self.bytes,
+            stretches: self.stretches,
+        }
     }
 
     /// What was counted.
@@ -260,10 +307,10 @@ impl Joiner {
             self.remove(oldest.expect("at least one incomplete message is allowed"));
             self.stats.displaced += 1;
         }
-        if self.bytes + total > self.config.bytes_max {
+        if !self.has_room(total) {
             self.handle_timeout(now);
         }
-        if self.bytes + total > self.config.bytes_max {
+        if !self.has_room(total) {
             return false;
         }
         self.bytes += total;
@@ -283,19 +330,43 @@ impl Joiner {
             ask_step: self.config.ask_after,
         };
         self.partials.insert(key, partial);
+        self.by_ask.insert((now, key));
+        self.by_last.insert((now, key));
         true
     }
 
-    fn remove(&mut self, key: Key) {
-        if let Some(partial) = self.partials.remove(&key) {
-            self.bytes -= partial.total;
-        }
+    fn has_room(&self, total: usize) -> bool {
+        self.partials.len() < self.config.messages_max
+            && self.bytes + total <= self.config.bytes_max
+    }
+
+    fn set_ask(&mut self, key: Key, at: Instant) {
+        let partial = self.partials.get_mut(&key).expect("an incomplete message");
+        self.by_ask.remove(&(partial.ask_at, key));
+        partial.ask_at = at;
+        self.by_ask.insert((at, key));
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Partial> {
+        let partial = self.partials.remove(&key)?;
+        self.by_ask.remove(&(partial.ask_at, key));
+        self.by_last.remove(&(partial.last, key));
+        self.stretches -= partial.have.len();
+        self.bytes -= partial.total;
+        Some(partial)
     }
 }
 
+/// What a piece brought.
+enum Added {
+    New,
+    Nothing,
+    NoRoom,
+}
+
 impl Partial {
-    /// Copies a piece to its place; says whether it brought anything new.
-    fn add(&mut self, start: usize, piece: &[u8]) -> bool {
+    /// Copies a piece to its place; without room only if that makes no new stretch.
+    fn add(&mut self, start: usize, piece: &[u8], room: bool) -> Added {
         let end = start + piece.len();
         if self.buffer.is_empty() {
             // The pages are touched only as pieces come in.
@@ -311,11 +382,14 @@ impl Partial {
             .collect();
         for &(known_from, known_to) in &touching {
             if known_from <= start && known_to >= end {
-                return false;
+                return Added::Nothing;
             }
             covered += known_to - known_from;
             from = from.min(known_from);
             to = to.max(known_to);
+        }
+        if touching.is_empty() && !room {
+            return Added::NoRoom;
         }
         for (known_from, _) in touching {
             self.have.remove(&known_from);
@@ -323,7 +397,7 @@ impl Partial {
         self.have.insert(from, to);
         self.have_len += (to - from) - covered;
         self.buffer[start..end].copy_from_slice(piece);
-        true
+        Added::New
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Differs: neither the thesis nor Amoeba has it; see AGAIN in [`Kind`](crate::wire::Kind).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,10 +32,16 @@ struct Kept {
     until: Instant,
 }
 
+/// Source and number.
+type Key = (FlipAddress, u32);
+
 /// What was sent in fragments lately.
 #[derive(Debug, Default)]
 pub(crate) struct KeptMessages {
-    messages: BTreeMap<(FlipAddress, u32), Kept>,
+    messages: BTreeMap<Key, Kept>,
+    /// The same by number, and by when they are let go of.
+    by_number: BTreeMap<u64, Key>,
+    by_end: BTreeSet<(Instant, Key)>,
     bytes: usize,
     count: u64,
 }
@@ -48,15 +54,14 @@ impl KeptMessages {
         until: Instant,
         bytes_max: usize,
     ) {
-        if bytes_max == 0 || self.messages.contains_key(&(repr.source, repr.message)) {
+        let key = (repr.source, repr.message);
+        if bytes_max == 0 || self.messages.contains_key(&key) {
             return;
         }
-        while self.bytes + payload.len() > bytes_max {
-            let oldest = self.messages.iter().min_by_key(|(_, kept)| kept.number);
-            let Some(key) = oldest.map(|(key, _)| *key) else {
-                break;
-            };
-            self.remove(key);
+        while self.bytes + payload.len() > bytes_max
+            && let Some((_, &oldest)) = self.by_number.first_key_value()
+        {
+            self.remove(oldest);
         }
         self.count += 1;
         self.bytes += payload.len();
@@ -66,28 +71,42 @@ impl KeptMessages {
             number: self.count,
             until,
         };
-        self.messages.insert((repr.source, repr.message), kept);
+        self.messages.insert(key, kept);
+        self.by_number.insert(self.count, key);
+        self.by_end.insert((until, key));
     }
 
-    fn remove(&mut self, key: (FlipAddress, u32)) {
+    /// How many there are, and bytes in them.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.messages.len(), self.bytes)
+    }
+
+    fn keep_until(&mut self, key: Key, until: Instant) {
+        if let Some(kept) = self.messages.get_mut(&key) {
+            self.by_end.remove(&(kept.until, key));
+            kept.until = until;
+            self.by_end.insert((until, key));
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
         if let Some(kept) = self.messages.remove(&key) {
             self.bytes -= kept.payload.len();
+            self.by_number.remove(&kept.number);
+            self.by_end.remove(&(kept.until, key));
         }
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.messages.values().map(|kept| kept.until).min()
+        self.by_end.first().map(|(until, _)| *until)
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
-        let bytes = &mut self.bytes;
-        self.messages.retain(|_, kept| {
-            let keep = kept.until > now;
-            if !keep {
-                *bytes -= kept.payload.len();
-            }
-            keep
-        });
+        while let Some(&(until, key)) = self.by_end.first()
+            && until <= now
+        {
+            self.remove(key);
+        }
     }
 }
 
@@ -166,7 +185,7 @@ impl FlipBox {
     /// Somebody misses parts of a message that was sent from here.
     fn send_again(&mut self, arrival: Arrival, again: &Repr, body: &[u8]) {
         let key = (again.destination, again.message);
-        let Some(kept) = self.kept.messages.get_mut(&key) else {
+        let Some(kept) = self.kept.messages.get(&key) else {
             return self.stats.drop(Drop::NothingKept);
         };
         if self.fragments.has(key.0, key.1) {
@@ -176,7 +195,10 @@ impl FlipBox {
         let Some(parts) = parse_parts(body, kept.payload.len()) else {
             return self.stats.drop(Drop::BadParts);
         };
-        kept.until = self.now + self.config.kept_time;
+        let wanted = parts.iter().map(Range::len).sum();
+        if !self.has_queue_room(wanted) {
+            return self.stats.drop(Drop::QueueFull);
+        }
         let payload = Arc::clone(&kept.payload);
         let repr = Repr {
             kind: Kind::UniData,
@@ -185,6 +207,7 @@ impl FlipBox {
             maximum: again.actual.max(arrival.weight),
             ..kept.repr
         };
+        self.kept.keep_until(key, self.now + self.config.kept_time);
         let to = (arrival.network, arrival.station);
         let gate = self.gate_of(to, &repr);
         for part in parts {

@@ -18,7 +18,7 @@
 //! Differs: under the modern timing there are more of them, they are given back at half, and the
 //! question is repeated after 20 ms, doubling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::address::{LinkAddress, NetworkId};
 use crate::config::Config;
@@ -65,6 +65,11 @@ pub(crate) struct Credits {
     backs_off: bool,
     requests_max: u32,
     accounts: BTreeMap<Neighbour, Account>,
+    /// All of them by their last use, and the blocked ones by when to ask.
+    by_use: BTreeSet<(Instant, Neighbour)>,
+    by_ask: BTreeSet<(Instant, Neighbour)>,
+    /// Who was blocked and is not any more.
+    unblocked: VecDeque<Neighbour>,
 }
 
 impl Credits {
@@ -76,6 +81,9 @@ impl Credits {
             backs_off: config.timing == crate::Timing::Modern,
             requests_max: config.credit_requests_max,
             accounts: BTreeMap::new(),
+            by_use: BTreeSet::new(),
+            by_ask: BTreeSet::new(),
+            unblocked: VecDeque::new(),
         }
     }
 
@@ -101,7 +109,7 @@ impl Credits {
         let account = self.account(now, to);
         if account.ask_at.is_none() {
             account.interval = interval;
-            account.ask_at = Some(now + interval);
+            self.set_ask(to, Some(now + interval));
         }
     }
 
@@ -131,7 +139,9 @@ impl Credits {
         let credits_max = self.credits_max;
         let account = self.account(now, from);
         account.credit = account.credit.saturating_add(count).min(credits_max);
-        account.unblock();
+        if account.credit > 0 {
+            self.unblock(from);
+        }
     }
 
     /// A neighbour said how many there are in all.
@@ -141,7 +151,7 @@ impl Credits {
         account.credit = count.min(credits_max);
         // None is no answer: who digests nothing for so long is given up, too.
         if account.credit > 0 {
-            account.unblock();
+            self.unblock(from);
         }
     }
 
@@ -156,31 +166,35 @@ impl Credits {
 
     /// When `expire` has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let accounts = self.accounts.values();
-        accounts.filter_map(|account| account.ask_at).min()
+        self.by_ask.first().map(|(at, _)| *at)
+    }
+
+    /// The next neighbour that was blocked and is not any more.
+    pub(crate) fn poll_unblocked(&mut self) -> Option<Neighbour> {
+        self.unblocked.pop_front()
     }
 
     /// Whom to ask, or to give up, by now. `waits` says whether anything waits for a neighbour.
     pub(crate) fn expire(&mut self, now: Instant, waits: impl Fn(Neighbour) -> bool) -> Vec<Due> {
+        let by_now = self.by_ask.iter().take_while(|(at, _)| *at <= now);
+        let mut by_now: Vec<Neighbour> = by_now.map(|(_, to)| *to).collect();
+        by_now.sort_unstable();
         let mut due = Vec::new();
-        let accounts = self.accounts.iter_mut();
-        for (&to, account) in accounts.filter(|(_, account)| account.is_due(now)) {
+        for to in by_now {
+            let account = self.accounts.get_mut(&to).expect("who is asked has one");
             if !waits(to) {
-                account.unblock();
+                self.unblock(to);
             } else if account.asked == self.requests_max {
                 due.push(Due::GiveUp(to));
+                self.remove(to);
             } else {
                 account.asked += 1;
                 if self.backs_off {
                     account.interval = account.interval.times(2);
                 }
-                account.ask_at = Some(now + account.interval);
+                let at = now + account.interval;
+                self.set_ask(to, Some(at));
                 due.push(Due::Ask(to));
-            }
-        }
-        for &given_up in &due {
-            if let Due::GiveUp(to) = given_up {
-                self.accounts.remove(&to);
             }
         }
         due
@@ -188,17 +202,27 @@ impl Credits {
 
     /// Closes accounts that nobody uses.
     pub(crate) fn sweep(&mut self, now: Instant) {
-        let idle = |account: &Account| now.since(account.used) >= IDLE_MAX;
-        self.accounts
-            .retain(|_, account| !idle(account) || account.ask_at.is_some());
+        let by_use = self.by_use.iter();
+        let idle = by_use.take_while(|(used, _)| now.since(*used) >= IDLE_MAX);
+        let over: Vec<Neighbour> = idle
+            .map(|(_, with)| *with)
+            .filter(|with| self.accounts[with].ask_at.is_none())
+            .collect();
+        over.into_iter().for_each(|with| self.remove(with));
     }
 
     fn account(&mut self, now: Instant, with: Neighbour) -> &mut Account {
-        if !self.accounts.contains_key(&with) && self.accounts.len() >= ACCOUNTS_LEN_MAX {
-            let accounts = self.accounts.iter();
-            let oldest = accounts.min_by_key(|(_, account)| account.used);
-            let oldest = oldest.map(|(with, _)| *with).expect("a full table");
-            self.accounts.remove(&oldest);
+        if let Some(used) = self.accounts.get(&with).map(|account| account.used) {
+            if used != now {
+                self.by_use.remove(&(used, with));
+                self.by_use.insert((now, with));
+            }
+        } else {
+            if self.accounts.len() >= ACCOUNTS_LEN_MAX {
+                let (_, oldest) = *self.by_use.first().expect("a full table");
+                self.remove(oldest);
+            }
+            self.by_use.insert((now, with));
         }
         let fresh = Account {
             credit: self.credits_max,
@@ -213,16 +237,29 @@ impl Credits {
         account.used = now;
         account
     }
-}
 
-impl Account {
-    fn is_due(&self, now: Instant) -> bool {
-        self.ask_at.is_some_and(|at| at <= now)
+    fn set_ask(&mut self, with: Neighbour, at: Option<Instant>) {
+        let account = self.accounts.get_mut(&with).expect("an open account");
+        if let Some(before) = std::mem::replace(&mut account.ask_at, at) {
+            self.by_ask.remove(&(before, with));
+        }
+        self.by_ask.extend(at.map(|at| (at, with)));
     }
 
-    fn unblock(&mut self) {
-        self.ask_at = None;
-        self.asked = 0;
+    fn unblock(&mut self, with: Neighbour) {
+        let account = self.accounts.get_mut(&with).expect("an open account");
+        account.asked = 0;
+        if account.ask_at.is_some() {
+            self.set_ask(with, None);
+            self.unblocked.push_back(with);
+        }
+    }
+
+    /// A neighbour without an account is not blocked: it would get a new one.
+    fn remove(&mut self, with: Neighbour) {
+        self.unblock(with);
+        let account = self.accounts.remove(&with).expect("an open account");
+        self.by_use.remove(&(account.used, with));
     }
 }
 

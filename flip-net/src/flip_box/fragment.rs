@@ -46,7 +46,7 @@ impl FlipBox {
 
     /// Whether so many more bytes may wait. One message always may, however long it is.
     pub(super) fn has_queue_room(&self, bytes: usize) -> bool {
-        self.fragments.is_empty() || self.fragments.bytes() + bytes <= self.config.queued_bytes_max
+        self.fragments.is_empty() || self.fragments.cost() + bytes <= self.config.queued_bytes_max
     }
 
     /// What holds fragments of this kind back on their way to a neighbour.

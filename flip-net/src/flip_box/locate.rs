@@ -37,7 +37,7 @@ const GATHER_TIME_MIN: Duration = Duration::from_millis(500);
 /// How often a multicast address in use is asked for in passing.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 /// How many such addresses are remembered.
-const REFRESHED_LEN_MAX: usize = 1_024;
+pub(super) const REFRESHED_LEN_MAX: usize = 1_024;
 
 /// How many endpoints a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,11 @@ pub(crate) struct Locates {
 impl Locates {
     pub(crate) fn is_empty(&self) -> bool {
         self.sought.is_empty()
+    }
+
+    /// Addresses that are sought, bytes that wait, addresses that were asked for in passing.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        (self.sought.len(), self.bytes, self.refreshed.len())
     }
 
     pub(crate) fn is_locating(&self, address: FlipAddress) -> bool {

@@ -74,8 +74,7 @@ impl LoopCache {
         }
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             LoopCache::Slots(slots) => slots.len(),
             LoopCache::Timed { order, .. } => order.len(),

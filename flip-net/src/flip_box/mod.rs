@@ -34,6 +34,7 @@ mod multicast;
 mod pace;
 mod queue;
 mod routes;
+mod sizes;
 mod stats;
 mod switch;
 
@@ -46,6 +47,7 @@ pub use interface::{SendError, SendOptions};
 pub use loops::LOOPS_LEN_MAX;
 pub use marks::{Mark, Marks};
 pub use routes::Location;
+pub use sizes::Sizes;
 pub use stats::{Drop, Kinds, NetworkStats, Stats};
 
 use crate::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
@@ -412,12 +414,18 @@ impl FlipBox {
     }
 
     fn sweep(&mut self) {
-        while self.next_sweep <= self.now {
-            self.next_sweep += self.config.sweep_interval;
-            self.routes.sweep(self.now, &self.config);
-            self.credits.sweep(self.now);
-            self.sweep_multicasts();
+        let interval = self.config.sweep_interval.as_micros().max(1);
+        if self.next_sweep > self.now {
+            return;
         }
+        // After a long sleep everything is old; it need not grow older one by one.
+        let missed = 1 + (self.now - self.next_sweep).as_micros() / interval;
+        for _ in 0..missed.min(SWEEPS_AT_ONCE) {
+            self.routes.sweep(self.now, &self.config);
+        }
+        self.credits.sweep(self.now);
+        self.sweep_multicasts();
+        self.next_sweep += Duration::from_micros(interval).times(missed);
     }
 }
 
@@ -480,6 +488,9 @@ impl Machine for FlipBox {
         timeouts.into_iter().flatten().min()
     }
 }
+
+/// The most sweeps that are made up for.
+const SWEEPS_AT_ONCE: u64 = 1_000;
 
 /// Long enough for any locate on a local network.
 pub const LOCATE_TIME: Duration = Duration::from_millis(1_000);

@@ -32,7 +32,7 @@ use crate::{Link, Listen};
 /// Stations from which on a data-link multicast is worth its agreement.
 const LISTENERS_MIN: usize = 2;
 /// The most agreements with neighbours; more are served one by one.
-const AGREEMENTS_LEN_MAX: usize = 1 << 12;
+pub(super) const AGREEMENTS_LEN_MAX: usize = 1 << 12;
 /// How soon a neighbour is asked again that has not answered.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long an answer holds under the modern timing, and when it is asked for again.
@@ -80,6 +80,11 @@ pub(crate) struct Multicasts {
 }
 
 impl Multicasts {
+    /// Agreements with neighbours, and addresses that are heard.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.agreements.len(), self.heard.len())
+    }
+
     fn hears(&self, network: NetworkId, group: u64) -> bool {
         let from = (network, FlipAddress::NULL);
         let heard = self

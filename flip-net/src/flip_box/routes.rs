@@ -9,7 +9,7 @@
 //! Differs: under the rules of the thesis a route is forgotten at a fixed age; those of Amoeba 5
 //! purge only when three quarters of the table are used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::{FlipAddress, LinkAddress, NetworkId};
 use crate::config::{Config, Rules};
@@ -68,6 +68,8 @@ struct Doubted {
 #[derive(Debug)]
 pub(crate) struct Routes {
     table: BTreeMap<FlipAddress, Entry>,
+    /// The same addresses by their last use.
+    by_use: BTreeMap<u64, FlipAddress>,
     /// Ways that a LOCATE made us forget, and until when multicasts use them.
     doubted: BTreeMap<FlipAddress, Doubted>,
     len_max: usize,
@@ -81,6 +83,7 @@ impl Routes {
     pub(crate) fn new(config: &Config) -> Routes {
         Routes {
             table: BTreeMap::new(),
+            by_use: BTreeMap::new(),
             doubted: BTreeMap::new(),
             len_max: config.routes_len_max,
             locations_len_max: config.locations_len_max,
@@ -116,10 +119,27 @@ impl Routes {
         if !self.table.contains_key(&address) && self.table.len() >= self.len_max {
             self.evict();
         }
-        self.uses += 1;
-        let entry = self.table.entry(address).or_default();
-        entry.used = self.uses;
-        entry
+        self.table.entry(address).or_default();
+        self.touch(address)
+            .expect("it was made if it was not there")
+    }
+
+    /// The entry of `address`, which is the most recently used one now.
+    fn touch(&mut self, address: FlipAddress) -> Option<&mut Entry> {
+        let entry = self.table.get_mut(&address)?;
+        if entry.used == 0 || entry.used < self.uses {
+            self.by_use.remove(&entry.used);
+            self.uses += 1;
+            entry.used = self.uses;
+            self.by_use.insert(self.uses, address);
+        }
+        Some(entry)
+    }
+
+    fn remove(&mut self, address: FlipAddress) {
+        if let Some(entry) = self.table.remove(&address) {
+            self.by_use.remove(&entry.used);
+        }
     }
 
     fn push(&mut self, address: FlipAddress, way: Location) {
@@ -135,8 +155,7 @@ impl Routes {
     }
 
     fn evict(&mut self) {
-        let oldest = self.table.iter().min_by_key(|(_, entry)| entry.used);
-        if let Some((&address, _)) = oldest {
+        if let Some((_, address)) = self.by_use.pop_first() {
             self.table.remove(&address);
             self.evicted += 1;
         }
@@ -151,11 +170,9 @@ impl Routes {
         except: Option<NetworkId>,
         security: bool,
     ) -> Found {
-        let Some(entry) = self.table.get_mut(&address) else {
+        let Some(entry) = self.touch(address) else {
             return Found::Nothing;
         };
-        self.uses += 1;
-        entry.used = self.uses;
         let mut found = Found::Nothing;
         for way in &entry.locations {
             if Some(way.network) == except || way.hops > budget {
@@ -200,7 +217,7 @@ impl Routes {
     }
 
     pub(crate) fn forget(&mut self, address: FlipAddress) {
-        self.table.remove(&address);
+        self.remove(address);
     }
 
     /// Forgets all ways to `address` but those over `network`, because of a LOCATE.
@@ -232,9 +249,9 @@ impl Routes {
         let doubted = self.doubted.get(&address);
         let doubted = doubted.filter(|doubted| doubted.until > now);
         let doubted = doubted.map_or(&[][..], |doubted| &doubted.ways[..]);
-        let mut stations = Vec::new();
+        let (mut stations, mut seen) = (Vec::new(), BTreeSet::new());
         for way in known.chain(doubted) {
-            if way.network == network && !stations.contains(&way.station) {
+            if way.network == network && seen.insert(way.station) {
                 stations.push(way.station);
             }
         }
@@ -259,7 +276,7 @@ impl Routes {
         if let Some(entry) = self.table.get_mut(&address) {
             entry.locations.retain(keep);
             if entry.locations.is_empty() {
-                self.table.remove(&address);
+                self.remove(address);
             }
         }
     }
@@ -276,7 +293,7 @@ impl Routes {
             }
             Rules::Amoeba5 => u32::MAX,
         };
-        let aged = &mut self.aged;
+        let (aged, by_use) = (&mut self.aged, &mut self.by_use);
         self.table.retain(|_, entry| {
             for way in &mut entry.locations {
                 way.idle = way.idle.saturating_add(1);
@@ -284,17 +301,31 @@ impl Routes {
             let before = entry.locations.len();
             entry.locations.retain(|way| way.idle < age_max);
             *aged += (before - entry.locations.len()) as u64;
+            if entry.locations.is_empty() {
+                by_use.remove(&entry.used);
+            }
             !entry.locations.is_empty()
         });
     }
 
     pub(crate) fn clear(&mut self) {
         self.table.clear();
+        self.by_use.clear();
         self.doubted.clear();
     }
 
     pub(crate) fn len(&self) -> usize {
+        assert_eq!(self.table.len(), self.by_use.len(), "each has a last use");
         self.table.len()
+    }
+
+    pub(crate) fn locations_len(&self) -> usize {
+        let entries = self.table.values();
+        entries.map(|entry| entry.locations.len()).sum()
+    }
+
+    pub(crate) fn doubted_len(&self) -> usize {
+        self.doubted.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -127,12 +127,15 @@ impl FlipBox {
         let Some(actual) = locate.actual.checked_sub(arrival.weight) else {
             return self.stats.drop(Drop::Hops);
         };
+        let maximum = locate.actual.saturating_add(totals.hops_max);
+        let maximum = maximum.min(self.config.hops_max);
+        if actual > maximum {
+            // The question came from farther away than anybody may answer.
+            return self.stats.drop(Drop::Hops);
+        }
         let here_is = Repr {
             kind: self.here_is(locate.destination, arrival.network),
-            maximum: locate
-                .actual
-                .saturating_add(totals.hops_max)
-                .min(self.config.hops_max),
+            maximum,
             actual,
             offset: 0,
             total: 4,
