@@ -121,7 +121,8 @@ impl FlipBox {
         let room = |network: NetworkId| networks[usize::from(network.0)].link.payload_len_max();
         let piece = self.fragments.pop(self.now, &mut self.credits, room);
         let Some(piece) = piece else { return };
-        self.put(piece.to.0, piece.to.1, piece.repr, &piece.bytes);
+        let bytes = &piece.payload[piece.part];
+        self.put(piece.to.0, piece.to.1, piece.repr, bytes);
         if let Some(neighbour) = piece.released {
             self.release(neighbour);
         }

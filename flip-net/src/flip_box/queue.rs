@@ -55,7 +55,9 @@ const _: () = assert!(
 pub(crate) struct Piece {
     pub(crate) to: Neighbour,
     pub(crate) repr: Repr,
-    pub(crate) bytes: Vec<u8>,
+    /// The message, and which part of it: nothing is copied yet.
+    pub(crate) payload: Arc<Vec<u8>>,
+    pub(crate) part: Range<usize>,
     /// It was the last one of something that was forwarded for this neighbour.
     pub(crate) released: Option<Neighbour>,
 }
@@ -191,40 +193,30 @@ impl FragmentQueue {
                 self.stopped.push_back(to);
                 continue;
             }
-            let (repr, bytes, released) = self.cut(to, head, room(to.0));
+            let piece = self.cut(to, head, room(to.0));
             if self.lines.contains_key(&to) {
                 self.ring.push_back(to);
             }
             match gate {
                 Gate::Credit => credits.spend(now, to),
-                Gate::Pace | Gate::PaceAndCredit => self.pacer.spend(bytes.len()),
+                Gate::Pace | Gate::PaceAndCredit => self.pacer.spend(piece.part.len()),
             }
-            return Some(Piece {
-                to,
-                repr,
-                bytes,
-                released,
-            });
+            return Some(piece);
         }
         None
     }
 
     /// Cuts a piece off the first job for whichever address has its turn.
-    fn cut(
-        &mut self,
-        to: Neighbour,
-        head: Serial,
-        room: usize,
-    ) -> (Repr, Vec<u8>, Option<Neighbour>) {
+    fn cut(&mut self, to: Neighbour, head: Serial, room: usize) -> Piece {
         let (_, job) = self.jobs.get_mut(&head).expect("who has the turn waits");
-        let end = job.part.end.min(job.part.start + room);
-        let bytes = job.payload[job.part.start..end].to_vec();
+        let part = job.part.start..job.part.end.min(job.part.start + room);
         let repr = Repr {
-            offset: job.repr.offset + job.part.start as u32,
+            offset: job.repr.offset + part.start as u32,
             ..job.repr
         };
-        self.bytes -= bytes.len();
-        job.part.start = end;
+        let payload = Arc::clone(&job.payload);
+        self.bytes -= part.len();
+        job.part.start = part.end;
         let line = self.lines.get_mut(&to).expect("it has a job");
         line.ring.rotate_left(1);
         let released = if job.part.is_empty() {
@@ -232,7 +224,13 @@ impl FragmentQueue {
         } else {
             None
         };
-        (repr, bytes, released)
+        Piece {
+            to,
+            repr,
+            payload,
+            part,
+            released,
+        }
     }
 
     /// A job is gone: who gets a credit back.
