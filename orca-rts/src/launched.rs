@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use parking_lot::Mutex;
 use stack::capability::Port;
 use stack::flip_net::rng::Rng;
+use stack::flip_net::wire::Flow;
 
 use crate::builtin::output::Sink;
 use crate::capture::captured;
@@ -238,18 +239,33 @@ fn counters(group: &Counted<OverGroup>) -> Vec<Counter> {
         counter(format!("messages sent below {below} bytes"), count, 0);
     }
     for (number, network) in stats.flip.networks.iter().enumerate() {
-        let sent = network.sent.total();
-        counter(
-            format!("packets sent on network {number}"),
-            sent,
-            network.bytes_sent,
-        );
-        let received = network.received.total();
-        counter(
-            format!("packets received on network {number}"),
-            received,
-            network.bytes_received,
-        );
+        let directions = [
+            (
+                "sent",
+                &network.sent,
+                &network.flow_sent,
+                network.bytes_sent,
+            ),
+            (
+                "received",
+                &network.received,
+                &network.flow_received,
+                network.bytes_received,
+            ),
+        ];
+        for (direction, kinds, flow, bytes) in directions {
+            let what = format!("{direction} on network {number}");
+            counter(format!("packets {what}"), kinds.total(), bytes);
+            for (name, count) in kinds.by_name() {
+                counter(format!("{name} {what}"), count, 0);
+            }
+            for (at, count) in flow.iter().enumerate() {
+                counter(format!("{} {what}", Flow::name_of(at)), *count, 0);
+            }
+        }
+    }
+    for (reason, count) in &stats.flip.dropped {
+        counter(format!("packets dropped: {reason}"), *count, 0);
     }
     let peaks = &stats.group;
     counter(

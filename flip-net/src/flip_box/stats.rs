@@ -81,6 +81,11 @@ impl Kinds {
         self.0[usize::from(kind.number()) - 1]
     }
 
+    /// How many packets of each type, by its name.
+    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Kind::ALL.iter().map(|kind| (kind.name(), self.of(*kind)))
+    }
+
     /// How many packets of all types.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

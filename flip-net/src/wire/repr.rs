@@ -37,6 +37,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every type, in the order of the numbers; HEREIS with any counters stands for all.
+    pub const ALL: &[Kind] = &[
+        Kind::Locate,
+        Kind::HereIs {
+            count: 1,
+            trusted: 0,
+        },
+        Kind::UniData,
+        Kind::MultiData,
+        Kind::NotHere,
+        Kind::Untrusted,
+        Kind::Again,
+    ];
+
     /// The number on the wire.
     pub const fn number(self) -> u8 {
         match self {

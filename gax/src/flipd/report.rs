@@ -8,7 +8,6 @@ use stack::flip_net::FlipBox;
 use stack::flip_net::address::NetworkId;
 use stack::flip_net::flip_box::{Kinds, NetworkStats};
 use stack::flip_net::time::Instant;
-use stack::flip_net::wire::Kind;
 
 use super::config::Network;
 use super::networks::Opened;
@@ -99,20 +98,6 @@ pub struct Way {
     pub idle_s: u64,
 }
 
-/// The types of packets, in the order of their numbers.
-pub const KINDS: [Kind; 7] = [
-    Kind::Locate,
-    Kind::HereIs {
-        count: 1,
-        trusted: 1,
-    },
-    Kind::UniData,
-    Kind::MultiData,
-    Kind::NotHere,
-    Kind::Untrusted,
-    Kind::Again,
-];
-
 /// What the box, its networks and the configuration say now. The networks are those of the box, in its order.
 pub fn collect(flip: &FlipBox, now: Instant, networks: &[(Network, Opened)]) -> Report {
     let stats = flip.stats();
@@ -177,11 +162,10 @@ fn named(counts: BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
 }
 
 fn traffic(kinds: &Kinds, bytes: u64) -> Traffic {
-    let types = KINDS.map(|kind| (kind.name().to_owned(), kinds.of(kind)));
     Traffic {
         packets: kinds.total(),
         bytes,
-        types: types.into(),
+        types: named(kinds.by_name().collect()),
     }
 }
 

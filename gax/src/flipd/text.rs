@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::report::{KINDS, NetworkReport, Report, Traffic};
+use stack::flip_net::wire::Kind;
+
+use super::report::{NetworkReport, Report, Traffic};
 
 /// The whole text.
 pub fn of(report: &Report) -> String {
@@ -55,7 +57,8 @@ fn place(network: &NetworkReport) -> String {
 }
 
 fn packets(report: &Report) -> String {
-    let kinds = KINDS.map(|kind| format!(">{}", kind.name()));
+    let names = Kind::ALL.iter().map(|kind| format!(">{}", kind.name()));
+    let kinds: Vec<String> = names.collect();
     let mut head = vec!["<PACKETS", "<"];
     head.extend(kinds.iter().map(String::as_str));
     head.extend([">ALL", ">BYTES"]);
@@ -63,7 +66,7 @@ fn packets(report: &Report) -> String {
     let mut row = |name: &str, direction: &str, traffic: &Traffic| {
         let count = |name: &str| traffic.types.get(name).copied().unwrap_or(0);
         let mut cells = vec![name.to_owned(), direction.to_owned()];
-        cells.extend(KINDS.map(|kind| count(kind.name()).to_string()));
+        cells.extend(Kind::ALL.iter().map(|kind| count(kind.name()).to_string()));
         cells.extend([traffic.packets.to_string(), traffic.bytes.to_string()]);
         table.row(cells);
     };

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use stack::flip_net::wire::Kind;
+
 use super::super::report::{Tunnel, Way};
 use super::*;
 
 fn traffic(counts: [u64; 7], bytes: u64) -> Traffic {
-    let types = KINDS.iter().zip(counts);
+    let types = Kind::ALL.iter().zip(counts);
     Traffic {
         packets: counts.iter().sum(),
         bytes,
