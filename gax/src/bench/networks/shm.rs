@@ -53,7 +53,8 @@ impl End {
     fn put(&self, line: &Line, value: u32) {
         line.0.store(value, Ordering::Release);
         if self.sleeps {
-            futex::wake(&line.0, futex::Flags::PRIVATE, 1).expect("a futex");
+            // Not a private futex: what stands on shared memory is shared by processes.
+            futex::wake(&line.0, futex::Flags::empty(), 1).expect("a futex");
         }
     }
 
@@ -66,7 +67,7 @@ impl End {
             }
             if self.sleeps {
                 // It may have changed by now, or somebody rang for nothing.
-                let _ = futex::wait(&line.0, futex::Flags::PRIVATE, old, None);
+                let _ = futex::wait(&line.0, futex::Flags::empty(), old, None);
             } else {
                 std::hint::spin_loop();
             }
