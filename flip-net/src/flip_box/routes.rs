@@ -231,6 +231,17 @@ impl Routes {
         }
     }
 
+    /// Trusts no way to `address` any more but those over `network`, because of a LOCATE that asks
+    /// for trusted ways.
+    pub(crate) fn distrust_except(&mut self, address: FlipAddress, network: NetworkId) {
+        if let Some(entry) = self.table.get_mut(&address) {
+            let others = entry.locations.iter_mut();
+            others
+                .filter(|way| way.network != network)
+                .for_each(|way| way.trusted = 0);
+        }
+    }
+
     /// How many stations on one network are known ways to `address`.
     pub(crate) fn stations_on(&self, address: FlipAddress, network: NetworkId) -> usize {
         let ways = self.locations(address).iter();

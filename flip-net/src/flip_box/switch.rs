@@ -81,7 +81,11 @@ impl FlipBox {
         self.learn(arrival, &repr);
         let asks_all = repr.actual < repr.maximum;
         let local = self.host.count_of(repr.destination);
-        if asks_all {
+        if asks_all && repr.flags.security {
+            // It is about trusted ways; messages without security go on using the others.
+            self.routes
+                .distrust_except(repr.destination, arrival.network);
+        } else if asks_all {
             self.routes
                 .forget_except(self.now, repr.destination, arrival.network);
         }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use gax::flipd::report::Report;
 use stack::flip_net::address::LinkAddress;
 use stack::flip_net::driver::{self, Device, EthernetConfig, EthernetDevice, namespace};
 use stack::flip_net::time::Duration;
@@ -204,6 +205,19 @@ impl Flipd {
             "{lines:?}"
         );
         Flipd { child, folder }
+    }
+}
+
+impl Flipd {
+    /// Multicast packets that it has put on the right segment.
+    pub(crate) fn multicasts_sent(&self) -> u64 {
+        let output = Command::new(env!("CARGO_BIN_EXE_flipd"))
+            .args(["status", "--json", "--socket"])
+            .arg(self.folder.join("flipd.sock"))
+            .output()
+            .expect("flipd starts");
+        let report: Report = serde_json::from_slice(&output.stdout).expect("a report");
+        report.networks[1].sent.types["MULTIDATA"]
     }
 }
 
