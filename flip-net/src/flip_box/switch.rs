@@ -57,6 +57,8 @@ impl FlipBox {
         }
     }
 
+    /// LOCATE: remembers the way to who asks, answers for what is known if this is as far as the
+    /// question goes, and else forgets what is known and passes the question on. [Thesis] Fig. 7.1
     fn on_locate(&mut self, arrival: Arrival, repr: Repr) {
         if repr.source.is_null() || repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);
@@ -158,6 +160,8 @@ impl FlipBox {
         }
     }
 
+    /// HEREIS: remembers the way to what was found, and passes the answer on to who asked.
+    /// [Thesis] Fig. 7.2
     fn on_here_is(&mut self, arrival: Arrival, repr: Repr, count: u16, trusted: u16) {
         if repr.source.is_null() || repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);
@@ -187,6 +191,8 @@ impl FlipBox {
         self.put_back(way, Repr { kind, ..repr }, b"");
     }
 
+    /// UNIDATA: delivers, passes on, or sends back: unknown or too far away as NOTHERE, reachable only
+    /// by ways that are not trusted as UNTRUSTED. [Thesis] Fig. 7.3
     fn on_uni_data(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
         step!(self.walk);
         if repr.destination.is_null() {
@@ -226,6 +232,8 @@ impl FlipBox {
         }
     }
 
+    /// MULTIDATA: delivers, and passes on to wherever somebody listens; what was here before goes no
+    /// farther. [Thesis] Fig. 7.6
     fn on_multi_data(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
         step!(self.walk);
         if self.host.is_local(repr.source) {
@@ -293,6 +301,8 @@ impl FlipBox {
         goes_on
     }
 
+    /// NOTHERE: forgets the way it came by, tries another one, or passes it on to its source.
+    /// [Thesis] Fig. 7.4
     fn on_not_here(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
         if repr.source.is_null() || repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);
@@ -330,6 +340,8 @@ impl FlipBox {
         }
     }
 
+    /// UNTRUSTED: distrusts the way it came by, tries a trusted one, or passes it on to its source.
+    /// [Thesis] Fig. 7.5
     fn on_untrusted(&mut self, arrival: Arrival, repr: Repr, payload: &[u8]) {
         if repr.source.is_null() || repr.destination.is_null() {
             return self.stats.drop(Drop::NullAddress);

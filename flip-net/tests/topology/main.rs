@@ -10,6 +10,8 @@
 //! `FLIP_TRACE=1` prints every event. `FLIP_SEED` and `FLIP_COUNT` choose the seeds: the test run tries a few hundred,
 //! `FLIP_COUNT=20000 cargo test --release -p flip-net --test topology` many.
 //!
+//! `FLIP_REPORT=FILE` appends a line with seeds, duration, commit and result.
+//!
 //! Implements: DESIGN 12; [Thesis §2.4.2].
 
 #![allow(clippy::disallowed_methods, reason = "how long the seeds took is told")]
@@ -17,6 +19,10 @@
 mod host;
 mod internet;
 mod witness;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::process::Command;
 
 use flip_net::flip_box::{Mark, Marks};
 use internet::Internet;
@@ -71,6 +77,24 @@ fn check_seed(seed: u64, totals: &mut Totals) -> u64 {
     internet.hash()
 }
 
+/// Appends to the file that `FLIP_REPORT` names, if it does.
+fn append_to_report(told: &str) {
+    let Some(path) = std::env::var_os("FLIP_REPORT") else {
+        return;
+    };
+    let commit = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output();
+    let commit = commit.map_or_else(|_| "unknown".into(), |output| output.stdout);
+    let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("the report");
+    writeln!(file, "topology, commit {commit}: {told}, all held").expect("the report");
+}
+
 #[test]
 fn whoever_repeats_gets_through_while_there_is_a_way() {
     let first = setting("FLIP_SEED").unwrap_or(FIRST_SEED);
@@ -80,15 +104,16 @@ fn whoever_repeats_gets_through_while_there_is_a_way() {
     for seed in first..first + count {
         check_seed(seed, &mut totals);
     }
-    println!(
-        "{count} seeds from {first:#x} in {} s: {} boxes, {} probes, {} repeats, {} stale routes\n{}",
+    let told = format!(
+        "{count} seeds from {first:#x} in {} s: {} boxes, {} probes, {} repeats, {} stale routes",
         begun.elapsed().as_secs(),
         totals.boxes,
         totals.probes,
         totals.repeats,
         totals.stale,
-        totals.marks
     );
+    println!("{told}\n{}", totals.marks);
+    append_to_report(&told);
     if count >= FLOOR {
         let missed = totals.marks.missed();
         // A second trusted way of the same weight, known at the right box, comes up once in

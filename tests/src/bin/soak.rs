@@ -4,6 +4,7 @@
 //! the program's folder expects, or if it takes longer than the time-out. Every failure is printed with the command that repeats it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
@@ -11,13 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 const USAGE: &str =
-    "usage: cargo soak [--runs N] [--processors K] [--at-once J] [--net NET]... [--timeout SECONDS] [PROGRAM...]
+    "usage: cargo soak [--runs N] [--processors K] [--at-once J] [--net NET]... [--timeout SECONDS] [--report FILE] [PROGRAM...]
 
   --runs N           runs of each program (default 100)
   --processors K     processors of each run (default 4)
   --at-once J        runs at the same time (default 1)
   --net NET          a network of gax; several take turns (default: auto)
   --timeout SECONDS  for one run (default 60)
+  --report FILE      append the result to this file
   PROGRAM            folders below programs/ (default: tsp asp sor ab pingpong)";
 
 struct Plan {
@@ -26,6 +28,7 @@ struct Plan {
     at_once: usize,
     networks: Vec<String>,
     timeout: u64,
+    report: Option<PathBuf>,
     programs: Vec<String>,
 }
 
@@ -63,12 +66,17 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
         at_once: 1,
         networks: Vec::new(),
         timeout: 60,
+        report: None,
         programs: Vec::new(),
     };
     while let Some(argument) = arguments.next() {
         if argument == "--net" {
             plan.networks
                 .push(arguments.next().ok_or("--net wants a network")?);
+            continue;
+        }
+        if argument == "--report" {
+            plan.report = Some(arguments.next().ok_or("--report wants a file")?.into());
             continue;
         }
         let mut number = |name: &str| -> Result<usize, String> {
@@ -158,15 +166,34 @@ fn run(plan: &Plan) -> Result<usize, String> {
         }
     });
     let failed = failures.into_inner().expect("no run panics").len();
-    println!(
-        "soak: {total} runs of {} programs on {} processors over {}, {} at once: {failed} failed, {:.1} s",
+    let told = format!(
+        "{total} runs of {} programs on {} processors over {}, {} at once: {failed} failed, {:.1} s",
         subjects.len(),
         plan.processors,
         plan.networks.join(" and "),
         plan.at_once,
         started.elapsed().as_secs_f64()
     );
+    println!("soak: {told}");
+    if let Some(path) = &plan.report {
+        append(path, root, &told)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
     Ok(failed)
+}
+
+/// Appends a line with the commit and the result.
+fn append(path: &Path, root: &Path, told: &str) -> std::io::Result<()> {
+    let commit = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .current_dir(root)
+        .output()?;
+    let commit = String::from_utf8_lossy(&commit.stdout).trim().to_owned();
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
+    writeln!(file, "soak, commit {commit}: {told}")
 }
 
 fn prepare(root: &Path, binaries: &Path, name: &str) -> Result<Subject, String> {
