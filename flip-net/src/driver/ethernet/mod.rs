@@ -68,6 +68,10 @@ use socket::FLOW_HEADER_LEN;
 /// The most groups that are listened to at once.
 const GROUPS_MAX: usize = 4_096;
 
+/// A frame that is not longer is copied into one piece to be sent: to the kernel that is less work
+/// than three parts.
+const PIECE_LEN_MAX: usize = 2_048;
+
 /// Why a frame was not given.
 #[derive(Clone, Copy)]
 enum Reason {
@@ -182,10 +186,21 @@ impl EthernetDevice {
         }
     }
 
-    /// A single frame goes without the ado of a batch.
+    /// A single frame goes without the ado of a batch; if it is short, as one piece.
     fn send_one(&self, to: Address, frame: &Frame) {
         let header = header::emit(to, self.own);
-        while let Err(error) = self.socket.send_vectored(&parts(&header, frame)) {
+        let len = HEADER_LEN + frame.bytes.len();
+        let mut room = [0; PIECE_LEN_MAX];
+        let piece = room.get_mut(..len.max(FRAME_LEN_MIN)).map(|piece| {
+            piece[..HEADER_LEN].copy_from_slice(&header);
+            piece[HEADER_LEN..len].copy_from_slice(&frame.bytes);
+            &*piece
+        });
+        let send = || match piece {
+            Some(piece) => self.socket.send(piece),
+            None => self.socket.send_vectored(&parts(&header, frame)),
+        };
+        while let Err(error) = send() {
             if error.kind() != io::ErrorKind::Interrupted {
                 return self.lose();
             }
