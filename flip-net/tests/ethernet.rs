@@ -266,6 +266,28 @@ fn short_frames_are_filled_up_with_zeros() {
 }
 
 #[test]
+fn single_frames_leave_whole_whatever_their_size() {
+    let Some([left, right]) = cable() else { return };
+    left.ip("link set west mtu 9000");
+    right.ip("link set east mtu 9000");
+    let [a, b] = [
+        open(&left, "west", drawn(1)),
+        open(&right, "east", Station::Own),
+    ];
+    // Up to 2,034 bytes a frame leaves as one piece.
+    let sizes = (0..=100).chain(2_000..=2_100).chain([1_500, 8_999, 9_000]);
+    for len in sizes {
+        let mut bytes: Vec<_> = (0..len).map(|at| (at % 251) as u8 + 1).collect();
+        a.send(&[frame(b.station(), bytes.clone())]);
+        bytes.resize(len.max(PAYLOAD_LEN_MIN), 0);
+        assert_eq!(receive_to(&b, &bytes).len(), 1, "of {len} bytes");
+    }
+    for device in [&a, &b] {
+        assert_eq!((device.lost(), device.drops()), (0, BTreeMap::new()));
+    }
+}
+
+#[test]
 fn a_cable_may_be_pulled_and_plugged_again() {
     let Some([left, right]) = cable() else { return };
     let [a, b] = [

@@ -19,7 +19,12 @@ impl<const N: usize> Drops<N> {
 
     /// One more for reason number `at`.
     pub(super) fn count(&self, at: usize) {
-        self.counts[at].fetch_add(1, Ordering::Relaxed);
+        self.add(at, 1);
+    }
+
+    /// More of them for reason number `at`.
+    pub(super) fn add(&self, at: usize, count: u64) {
+        self.counts[at].fetch_add(count, Ordering::Relaxed);
     }
 
     /// The reasons that there were.

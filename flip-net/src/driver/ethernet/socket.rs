@@ -100,12 +100,28 @@ pub(super) fn choose_mtu(
     })
 }
 
-/// Opens the socket; frames for `own` and for groups come in from now on.
-pub(super) fn open(
+/// Makes a socket that hears nothing yet: it is of no protocol.
+pub(super) fn new(config: &EthernetConfig) -> Result<Socket, EthernetError> {
+    Socket::new(Domain::PACKET, Type::RAW, None).map_err(|source| {
+        let interface = config.interface.clone();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return EthernetError::NoPermission { interface };
+        }
+        EthernetError::System {
+            what: "open a packet socket",
+            interface,
+            source,
+        }
+    })
+}
+
+/// Attaches the socket; frames for `own` and for groups come in from now on.
+pub(super) fn attach(
+    socket: &Socket,
     config: &EthernetConfig,
     interface: &Interface,
     own: Address,
-) -> Result<Socket, EthernetError> {
+) -> Result<(), EthernetError> {
     let failed = |what| {
         move |source| EthernetError::System {
             what,
@@ -113,19 +129,11 @@ pub(super) fn open(
             source,
         }
     };
-    // Of no protocol yet, so nothing comes in before the filter is there.
-    let socket = Socket::new(Domain::PACKET, Type::RAW, None).map_err(|error| {
-        if error.kind() == io::ErrorKind::PermissionDenied {
-            let interface = config.interface.clone();
-            return EthernetError::NoPermission { interface };
-        }
-        failed("open a packet socket")(error)
-    })?;
     let filter = filter(own, interface.is_loopback);
     socket
         .attach_filter(&filter)
         .map_err(failed("filter frames"))?;
-    option::grow_receive_buffer(&socket);
+    option::grow_receive_buffer(socket);
     // The default also works, only slower.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     let waits = socket.set_write_timeout(Some(SEND_WAIT));
@@ -133,9 +141,9 @@ pub(super) fn open(
     let bound = socket.bind(&name::all_frames_of(interface.index));
     bound.map_err(failed("attach a packet socket"))?;
     if let Station::Drawn(_) = config.station {
-        hear_station(&socket, interface, own).map_err(failed("hear a station of its own"))?;
+        hear_station(socket, interface, own).map_err(failed("hear a station of its own"))?;
     }
-    Ok(socket)
+    Ok(())
 }
 
 const LD_W_ABS: u16 = 0x20;
@@ -200,6 +208,22 @@ fn hear_station(socket: &Socket, interface: &Interface, own: Address) -> io::Res
         )
     };
     member(libc::PACKET_MR_UNICAST).or_else(|_| member(libc::PACKET_MR_PROMISC))
+}
+
+/// Frames that the kernel had no room for since this was asked last; none if it does not say.
+pub(super) fn take_overflow(socket: &Socket) -> u64 {
+    let mut counts = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    // The kernel forgets what it has told.
+    let told = option::get(
+        socket,
+        libc::SOL_PACKET,
+        libc::PACKET_STATISTICS,
+        &mut counts,
+    );
+    told.map_or(0, |()| counts.tp_drops.into())
 }
 
 /// Lets the interface hear a group, or no longer.

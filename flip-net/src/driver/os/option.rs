@@ -11,16 +11,20 @@ const RECEIVE_BUFFER: usize = 32 << 20;
 /// The receive buffer without privileges.
 const RECEIVE_BUFFER_PLAIN: usize = 4 << 20;
 
-/// A type that the kernel reads as plain bytes.
+/// A type that the kernel reads and writes as plain bytes.
 ///
 /// # Safety
-/// Only for types without pointers and without padding that matters.
+/// Only for types of which all bytes are valid, without pointers, and without padding that matters.
 pub(in crate::driver) unsafe trait Plain {}
 
 // SAFETY: an int.
 unsafe impl Plain for libc::c_int {}
 // SAFETY: an int, two shorts and eight bytes; no padding.
 unsafe impl Plain for libc::packet_mreq {}
+// SAFETY: four ints.
+unsafe impl Plain for libc::tpacket_req {}
+// SAFETY: two ints.
+unsafe impl Plain for libc::tpacket_stats {}
 
 /// Sets an option.
 pub(in crate::driver) fn set<T: Plain>(
@@ -38,6 +42,32 @@ pub(in crate::driver) fn set<T: Plain>(
             option,
             pointer.cast(),
             mem::size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Reads an option into `value`; what the kernel does not fill stays as it is.
+pub(in crate::driver) fn get<T: Plain>(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &mut T,
+) -> io::Result<()> {
+    let pointer: *mut T = value;
+    let mut len = mem::size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value lives during the call, has the size that is given, and is plain.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            pointer.cast(),
+            &raw mut len,
         )
     };
     if result == 0 {
