@@ -26,6 +26,7 @@
 )]
 
 mod alive;
+mod bare;
 mod lock;
 mod ring;
 mod segment;
@@ -38,6 +39,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+pub use bare::BareWords;
 pub use segment::{ShmOpenError, ShmSegment};
 
 use self::alive::SignOfLife;

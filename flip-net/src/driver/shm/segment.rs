@@ -278,6 +278,15 @@ impl Mapping {
         self.layout.ring_bytes
     }
 
+    /// The first word of a ring, for who uses the segment as words and never as rings.
+    pub(super) fn first_word(&self, number: u16) -> &AtomicU32 {
+        let at = self.layout.ring_at(number);
+        assert!(number < self.layout.processors && at + self.layout.ring_bytes <= self.len);
+        // SAFETY: the word lies within the mapping, as was asserted, and a ring begins at a page.
+        // Everybody uses it as an atomic.
+        unsafe { self.base.add(at).cast::<AtomicU32>().as_ref() }
+    }
+
     /// The ring that processor `number` receives from.
     pub(super) fn ring(&self, number: u16) -> Ring<'_> {
         let Layout {

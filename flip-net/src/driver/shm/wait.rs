@@ -1,7 +1,7 @@
 //! Waiting across processes: futexes on shared words, and how long a sender has patience.
 //!
 //! The futexes are not private ones, since a word is mapped at another place in every process.
-//! Nothing here knows what a word means, and nothing here waits without a bound.
+//! Nothing here knows what a word means, and nothing but a benchmark waits without a bound.
 
 use std::sync::atomic::AtomicU32;
 
@@ -75,6 +75,20 @@ pub(super) fn futex_wait(word: &AtomicU32, expected: u32, wait: Duration) {
             libc::FUTEX_WAIT,
             expected,
             &raw const wait,
+        );
+    }
+}
+
+/// The same without a bound, for measuring what that costs.
+pub(super) fn futex_wait_for_ever(word: &AtomicU32, expected: u32) {
+    // SAFETY: as above, and no time-out is a null pointer.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            std::ptr::null::<libc::timespec>(),
         );
     }
 }
