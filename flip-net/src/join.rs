@@ -368,10 +368,6 @@ impl Partial {
     /// Copies a piece to its place; without room only if that makes no new stretch.
     fn add(&mut self, start: usize, piece: &[u8], room: bool) -> Added {
         let end = start + piece.len();
-        if self.buffer.is_empty() {
-            // The pages are touched only as pieces come in.
-            self.buffer = vec![0; self.total];
-        }
         let (mut from, mut to) = (start, end);
         let mut covered = 0;
         // All known ranges that touch the piece grow together with it.
@@ -396,8 +392,27 @@ impl Partial {
         }
         self.have.insert(from, to);
         self.have_len += (to - from) - covered;
-        self.buffer[start..end].copy_from_slice(piece);
+        self.put(start, piece);
         Added::New
+    }
+
+    /// Copies a piece to its place. Pieces that come in order, as they mostly do, are appended. With
+    /// the first one that does not, the buffer gets its whole length; either way its pages are
+    /// touched only as pieces come in, whatever length a message claims.
+    fn put(&mut self, start: usize, piece: &[u8]) {
+        if self.buffer.is_empty() && start == 0 {
+            self.buffer.reserve_exact(self.total);
+        }
+        if start == self.buffer.len() {
+            return self.buffer.extend_from_slice(piece);
+        }
+        let end = start + piece.len();
+        if end > self.buffer.len() {
+            let mut whole = vec![0; self.total];
+            whole[..self.buffer.len()].copy_from_slice(&self.buffer);
+            self.buffer = whole;
+        }
+        self.buffer[start..end].copy_from_slice(piece);
     }
 }
 
