@@ -107,9 +107,15 @@ impl FlipBox {
         self.stats.mark(Mark::CutFurther);
         for (at, piece) in payload.chunks(room).enumerate() {
             let offset = repr.offset + (at * room) as u32;
-            if repr.kind == Kind::MultiData {
-                // The same piece may come by another way, cut there.
-                self.loops.seen(self.now, repr.source, repr.message, offset);
+            // The same piece may have come by another way, cut there, or come yet.
+            if repr.kind == Kind::MultiData && at > 0 {
+                if self
+                    .loops
+                    .knows(self.now, repr.source, repr.message, offset)
+                {
+                    continue;
+                }
+                self.cut_pieces.push(offset);
             }
             self.put(network, to, Repr { offset, ..repr }, piece);
         }

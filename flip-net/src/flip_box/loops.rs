@@ -48,6 +48,24 @@ impl LoopCache {
         LoopCache::Slots(vec![None; SLOTS])
     }
 
+    /// Whether this fragment was here before; does not remember it.
+    pub(crate) fn knows(
+        &self,
+        now: Instant,
+        source: FlipAddress,
+        message: u32,
+        offset: u32,
+    ) -> bool {
+        let key = (source, message, offset);
+        match self {
+            LoopCache::Slots(slots) => slots[index(key)] == Some(key),
+            LoopCache::Timed { memory, seen, .. } => {
+                let at = seen.get(&key);
+                at.is_some_and(|at| now.since(*at) < *memory)
+            }
+        }
+    }
+
     /// Whether this fragment was here before; remembers it either way.
     pub(crate) fn seen(
         &mut self,

@@ -157,6 +157,8 @@ pub struct FlipBox {
     multicasts: Multicasts,
     /// Who gets a credit back once the packet that is being switched is digested.
     held: Option<Neighbour>,
+    /// Where pieces begin that the multicast being switched was cut into.
+    cut_pieces: Vec<u32>,
     kept: KeptMessages,
     next_sweep: Instant,
     transmits: VecDeque<Frame>,
@@ -185,6 +187,7 @@ impl FlipBox {
             credits: Credits::new(&config),
             multicasts: Multicasts::default(),
             held: None,
+            cut_pieces: Vec::new(),
             kept: KeptMessages::default(),
             next_sweep: Instant::ZERO + config.sweep_interval,
             transmits: VecDeque::new(),

@@ -255,6 +255,7 @@ impl FlipBox {
         }
         if is_broadcast {
             self.put_everywhere(repr, payload, Some(arrival.network));
+            self.remember_pieces(&repr);
             if self.host.is_local(FlipAddress::NULL) {
                 self.deliver_piece(&repr, payload);
             }
@@ -269,10 +270,18 @@ impl FlipBox {
             return self.stats.drop(Drop::Loop);
         }
         let goes_on = self.multicast_on(arrival, &repr, payload);
+        self.remember_pieces(&repr);
         if self.host.is_local(repr.destination) {
             self.deliver_piece(&repr, payload);
         } else if !goes_on {
             self.stats.drop(Drop::UnknownDestination);
+        }
+    }
+
+    /// What was cut further, for all networks that needed it, is not cut or sent again.
+    fn remember_pieces(&mut self, repr: &Repr) {
+        for offset in std::mem::take(&mut self.cut_pieces) {
+            self.loops.seen(self.now, repr.source, repr.message, offset);
         }
     }
 

@@ -354,6 +354,7 @@ impl Internet {
             let on = !self.off.contains(&(at, *network));
             flip.control(NetworkId(number as u8), on, self.trusts(at, *network));
         }
+        self.facts.borrow_mut().forget_sent_by(MachineId::new(at));
         let first = self.rng.next_u64() as u32;
         self.world
             .with(MachineId::new(at), |host, _| *host = Host::new(flip, first));

@@ -28,6 +28,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// A box has lost its memory, of what it has passed on, too.
+    pub(crate) fn forget_sent_by(&mut self, machine: MachineId) {
+        self.sent.retain(|(by, ..), _| *by != machine);
+    }
+
     /// A new stretch of time, in which message numbers of restarted boxes may come again.
     pub(crate) fn forget_sent(&mut self) {
         self.sent.clear();
