@@ -138,14 +138,9 @@ pub(super) fn attach(
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     let waits = socket.set_write_timeout(Some(SEND_WAIT));
     waits.map_err(failed("set up a packet socket"))?;
-    // Who shares an interface hears the others on it as outgoing frames, and those come to sockets
-    // for all types only. They cost every sender something, so who has the interface for itself
-    // does without.
-    let name = match config.station {
-        Station::Drawn(_) => name::all_frames_of(interface.index),
-        Station::Own => name::frames_of(interface.index, ETHER_TYPE),
-    };
-    let bound = socket.bind(&name);
+    // For all types, also for who has the station of the interface: processors of the same host
+    // that share the interface are heard as outgoing frames, and those come to no other socket.
+    let bound = socket.bind(&name::all_frames_of(interface.index));
     bound.map_err(failed("attach a packet socket"))?;
     if let Station::Drawn(_) = config.station {
         hear_station(socket, interface, own).map_err(failed("hear a station of its own"))?;
