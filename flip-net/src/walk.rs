@@ -20,9 +20,10 @@ impl Walk {
     }
 
     /// Notes a step; `marker` is the name of a function inside of the landmark. Use [`step!`](crate::step).
+    #[inline]
     pub fn note(&self, marker: &'static str) {
         if let Some(listener) = &self.0 {
-            listener(landmark(marker));
+            tell(listener, marker);
         }
     }
 }
@@ -35,6 +36,11 @@ impl fmt::Debug for Walk {
             "Walk"
         })
     }
+}
+
+#[cold]
+fn tell(listener: &Listener, marker: &str) {
+    listener(landmark(marker));
 }
 
 /// `a::b::<impl a::T>::f::here`, `<a::b::T as c::U>::f::here` and `a::b::T::f::here` become `a::b::T::f`.

@@ -11,6 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashlink::LinkedHashMap;
+use hashlink::linked_hash_map::Entry;
+
 use crate::address::{FlipAddress, LinkAddress, NetworkId};
 use crate::config::{Config, Rules};
 use crate::time::{Duration, Instant};
@@ -52,13 +55,6 @@ pub(crate) struct Totals {
     pub(crate) hops_max: u16,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
-    locations: Vec<Location>,
-    /// Counts uses of the table; the smallest is evicted first.
-    used: u64,
-}
-
 #[derive(Debug)]
 struct Doubted {
     ways: Vec<Location>,
@@ -67,14 +63,12 @@ struct Doubted {
 
 #[derive(Debug)]
 pub(crate) struct Routes {
-    table: BTreeMap<FlipAddress, Entry>,
-    /// The same addresses by their last use.
-    by_use: BTreeMap<u64, FlipAddress>,
+    /// In the order of their last use, so that no hash shows in what the box does.
+    table: LinkedHashMap<FlipAddress, Vec<Location>>,
     /// Ways that a LOCATE made us forget, and until when multicasts use them.
     doubted: BTreeMap<FlipAddress, Doubted>,
     len_max: usize,
     locations_len_max: usize,
-    uses: u64,
     pub(crate) evicted: u64,
     pub(crate) aged: u64,
 }
@@ -82,12 +76,10 @@ pub(crate) struct Routes {
 impl Routes {
     pub(crate) fn new(config: &Config) -> Routes {
         Routes {
-            table: BTreeMap::new(),
-            by_use: BTreeMap::new(),
+            table: LinkedHashMap::new(),
             doubted: BTreeMap::new(),
             len_max: config.routes_len_max,
             locations_len_max: config.locations_len_max,
-            uses: 0,
             evicted: 0,
             aged: 0,
         }
@@ -95,8 +87,7 @@ impl Routes {
 
     /// A packet from `address` came in: remember the way back and that it is fresh.
     pub(crate) fn learn(&mut self, address: FlipAddress, way: Location) {
-        let entry = self.entry(address);
-        match find(entry, way.network, way.station) {
+        match find(self.entry(address), way.network, way.station) {
             Some(known) => {
                 known.hops = way.hops;
                 known.trusted = if way.trusted == 0 { 0 } else { known.count };
@@ -108,57 +99,34 @@ impl Routes {
 
     /// A HEREIS said how many endpoints are behind a station: replaces what was known of it.
     pub(crate) fn learn_counted(&mut self, address: FlipAddress, way: Location) {
-        let entry = self.entry(address);
-        match find(entry, way.network, way.station) {
+        match find(self.entry(address), way.network, way.station) {
             Some(known) => *known = way,
             None => self.push(address, way),
         }
     }
 
-    fn entry(&mut self, address: FlipAddress) -> &mut Entry {
-        if !self.table.contains_key(&address) && self.table.len() >= self.len_max {
-            self.evict();
+    /// The ways to `address`, which is the most recently used one now.
+    fn entry(&mut self, address: FlipAddress) -> &mut Vec<Location> {
+        if self.table.len() >= self.len_max && !self.table.contains_key(&address) {
+            self.table.pop_front();
+            self.evicted += 1;
         }
-        self.table.entry(address).or_default();
-        self.touch(address)
-            .expect("it was made if it was not there")
-    }
-
-    /// The entry of `address`, which is the most recently used one now.
-    fn touch(&mut self, address: FlipAddress) -> Option<&mut Entry> {
-        let entry = self.table.get_mut(&address)?;
-        if entry.used == 0 || entry.used < self.uses {
-            self.by_use.remove(&entry.used);
-            self.uses += 1;
-            entry.used = self.uses;
-            self.by_use.insert(self.uses, address);
-        }
-        Some(entry)
-    }
-
-    fn remove(&mut self, address: FlipAddress) {
-        if let Some(entry) = self.table.remove(&address) {
-            self.by_use.remove(&entry.used);
-        }
+        let mut entry = match self.table.entry(address) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => return entry.insert(Vec::new()),
+        };
+        entry.to_back();
+        entry.into_mut()
     }
 
     fn push(&mut self, address: FlipAddress, way: Location) {
         let len_max = self.locations_len_max;
-        let entry = self.entry(address);
-        if entry.locations.len() >= len_max {
-            let oldest = (0..entry.locations.len()).max_by_key(|&at| entry.locations[at].idle);
-            entry
-                .locations
-                .remove(oldest.expect("a full list has an oldest member"));
+        let ways = self.entry(address);
+        if ways.len() >= len_max {
+            let oldest = (0..ways.len()).max_by_key(|&at| ways[at].idle);
+            ways.remove(oldest.expect("a full list has an oldest member"));
         }
-        entry.locations.push(way);
-    }
-
-    fn evict(&mut self) {
-        if let Some((_, address)) = self.by_use.pop_first() {
-            self.table.remove(&address);
-            self.evicted += 1;
-        }
+        ways.push(way);
     }
 
     /// The lightest way to `address` within `budget` that does not use network `except`.
@@ -170,11 +138,11 @@ impl Routes {
         except: Option<NetworkId>,
         security: bool,
     ) -> Found {
-        let Some(entry) = self.touch(address) else {
+        let Some(ways) = self.table.to_back(&address) else {
             return Found::Nothing;
         };
         let mut found = Found::Nothing;
-        for way in &entry.locations {
+        for way in ways.iter() {
             if Some(way.network) == except || way.hops > budget {
                 continue;
             }
@@ -194,15 +162,15 @@ impl Routes {
 
     /// All known ways to `address`.
     pub(crate) fn locations(&self, address: FlipAddress) -> &[Location] {
-        self.table
-            .get(&address)
-            .map_or(&[], |entry| &entry.locations)
+        self.table.get(&address).map_or(&[], |ways| &ways[..])
     }
 
-    /// Every address with its ways.
+    /// Every address with its ways, in the order of addresses.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (FlipAddress, &[Location])> {
         let entries = self.table.iter();
-        entries.map(|(&address, entry)| (address, &entry.locations[..]))
+        let mut entries: Vec<_> = entries.map(|(&of, ways)| (of, &ways[..])).collect();
+        entries.sort_unstable_by_key(|&(address, _)| address);
+        entries.into_iter()
     }
 
     /// Sums over the ways to `address` that do not use network `except`.
@@ -217,7 +185,7 @@ impl Routes {
     }
 
     pub(crate) fn forget(&mut self, address: FlipAddress) {
-        self.remove(address);
+        self.table.remove(&address);
     }
 
     /// Forgets all ways to `address` but those over `network`, because of a LOCATE.
@@ -234,8 +202,8 @@ impl Routes {
     /// Trusts no way to `address` any more but those over `network`, because of a LOCATE that asks
     /// for trusted ways.
     pub(crate) fn distrust_except(&mut self, address: FlipAddress, network: NetworkId) {
-        if let Some(entry) = self.table.get_mut(&address) {
-            let others = entry.locations.iter_mut();
+        if let Some(ways) = self.table.get_mut(&address) {
+            let others = ways.iter_mut();
             others
                 .filter(|way| way.network != network)
                 .for_each(|way| way.trusted = 0);
@@ -284,10 +252,10 @@ impl Routes {
     }
 
     fn retain(&mut self, address: FlipAddress, keep: impl Fn(&Location) -> bool) {
-        if let Some(entry) = self.table.get_mut(&address) {
-            entry.locations.retain(keep);
-            if entry.locations.is_empty() {
-                self.remove(address);
+        if let Some(ways) = self.table.get_mut(&address) {
+            ways.retain(keep);
+            if ways.is_empty() {
+                self.table.remove(&address);
             }
         }
     }
@@ -295,7 +263,7 @@ impl Routes {
     /// Everything grows older by one.
     pub(crate) fn sweep(&mut self, now: Instant, config: &Config) {
         self.doubted.retain(|_, doubted| doubted.until > now);
-        let locations = || self.table.values().flat_map(|entry| &entry.locations);
+        let locations = || self.table.values().flatten();
         let age_max = match config.rules {
             Rules::Thesis => config.route_age_max,
             Rules::Amoeba5 if self.table.len() > self.len_max * 3 / 4 => {
@@ -304,35 +272,29 @@ impl Routes {
             }
             Rules::Amoeba5 => u32::MAX,
         };
-        let (aged, by_use) = (&mut self.aged, &mut self.by_use);
-        self.table.retain(|_, entry| {
-            for way in &mut entry.locations {
+        let aged = &mut self.aged;
+        self.table.retain(|_, ways| {
+            for way in ways.iter_mut() {
                 way.idle = way.idle.saturating_add(1);
             }
-            let before = entry.locations.len();
-            entry.locations.retain(|way| way.idle < age_max);
-            *aged += (before - entry.locations.len()) as u64;
-            if entry.locations.is_empty() {
-                by_use.remove(&entry.used);
-            }
-            !entry.locations.is_empty()
+            let before = ways.len();
+            ways.retain(|way| way.idle < age_max);
+            *aged += (before - ways.len()) as u64;
+            !ways.is_empty()
         });
     }
 
     pub(crate) fn clear(&mut self) {
         self.table.clear();
-        self.by_use.clear();
         self.doubted.clear();
     }
 
     pub(crate) fn len(&self) -> usize {
-        assert_eq!(self.table.len(), self.by_use.len(), "each has a last use");
         self.table.len()
     }
 
     pub(crate) fn locations_len(&self) -> usize {
-        let entries = self.table.values();
-        entries.map(|entry| entry.locations.len()).sum()
+        self.table.values().map(Vec::len).sum()
     }
 
     pub(crate) fn doubted_len(&self) -> usize {
@@ -344,10 +306,8 @@ impl Routes {
     }
 }
 
-fn find(entry: &mut Entry, network: NetworkId, station: LinkAddress) -> Option<&mut Location> {
-    entry
-        .locations
-        .iter_mut()
+fn find(ways: &mut [Location], network: NetworkId, station: LinkAddress) -> Option<&mut Location> {
+    ways.iter_mut()
         .find(|way| (way.network, way.station) == (network, station))
 }
 
@@ -399,7 +359,7 @@ mod tests {
         }
         routes.best(address(1), 25, None, false);
         routes.learn(address(4), way(0, 1, 1));
-        let known: Vec<_> = routes.table.keys().copied().collect();
+        let known: Vec<_> = routes.iter().map(|(address, _)| address).collect();
         assert_eq!(known, [address(1), address(3), address(4)]);
     }
 
@@ -433,7 +393,7 @@ mod tests {
         routes.learn(address(4), way(0, 1, 1));
         routes.sweep(Instant::ZERO, &amoeba);
         assert_eq!(
-            routes.table.keys().copied().collect::<Vec<_>>(),
+            routes.iter().map(|(address, _)| address).collect::<Vec<_>>(),
             [address(3), address(4)]
         );
     }
