@@ -223,13 +223,12 @@ impl Joiner {
         self.done.truncate(DONE_LEN_MAX - 1);
         self.done.push_front(key);
         Some(Message {
+            source: fragment.source,
             destination: partial.destination,
+            message: fragment.message,
             multicast: partial.multicast,
             tainted: partial.tainted,
-            ..whole(Fragment {
-                payload: partial.buffer,
-                ..fragment
-            })
+            payload: partial.buffer,
         })
     }
 
@@ -436,12 +435,14 @@ fn whole(fragment: Fragment) -> Message {
         message: fragment.message,
         multicast: fragment.multicast,
         tainted: fragment.tainted,
-        payload: fragment.payload,
+        payload: fragment.payload.into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::rng::Rng;
 
@@ -456,7 +457,7 @@ mod tests {
             total: total as u32,
             multicast: false,
             tainted: false,
-            payload: payload.to_vec(),
+            payload: Bytes::copy_from_slice(payload),
         }
     }
 

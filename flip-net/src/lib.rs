@@ -14,6 +14,7 @@ pub mod address;
 pub mod config;
 pub mod driver;
 pub mod flip_box;
+mod frame;
 pub mod join;
 pub mod link;
 pub mod rng;
@@ -24,21 +25,11 @@ pub mod wire;
 
 pub use config::{Config, Pace, Rules, Timing};
 pub use flip_box::{Event, FlipBox, Fragment, SendError, SendOptions, Undelivered};
+pub use frame::Frame;
 pub use link::Link;
 
 use address::{LinkAddress, NetworkId};
 use time::Instant;
-
-/// One frame on its way to or from a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// The network that carries it.
-    pub network: NetworkId,
-    /// Whom it is for: one station, or every station.
-    pub to: LinkAddress,
-    /// The bytes, link header not included.
-    pub bytes: Vec<u8>,
-}
 
 /// A data-link multicast address that this station wants to hear, or not any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

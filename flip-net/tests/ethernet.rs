@@ -24,7 +24,7 @@ const PAYLOAD_LEN_MIN: usize = 46;
 
 fn frame(to: LinkAddress, bytes: Vec<u8>) -> Frame {
     let network = NetworkId(0);
-    Frame { network, to, bytes }
+    Frame::new(network, to, bytes)
 }
 
 /// A payload that is not filled up.

@@ -51,7 +51,8 @@ impl Pair {
         loop {
             for at in 0..2 {
                 while let Some(frame) = self.boxes[at].poll_transmit() {
-                    self.cable.send(self.now, (1 - at, frame.bytes));
+                    self.cable
+                        .send(self.now, (1 - at, frame.bytes().into_owned()));
                 }
                 while let Some(event) = self.boxes[at].poll_event() {
                     if let Event::Fragment { fragment, .. } = event {
@@ -192,9 +193,9 @@ fn longest_message(link: Link) -> (FlipBox, FlipBox) {
         .expect("a message may have 2^32 - 1 bytes");
     let (a, b) = (LinkAddress::Station(0), LinkAddress::Station(1));
     let locate = from.poll_transmit().expect("a LOCATE");
-    to.handle_frame(Instant::ZERO, NetworkId(0), a, &locate.bytes);
+    to.handle_frame(Instant::ZERO, NetworkId(0), a, &locate.bytes());
     let here_is = to.poll_transmit().expect("a HEREIS");
-    from.handle_frame(Instant::ZERO, NetworkId(0), b, &here_is.bytes);
+    from.handle_frame(Instant::ZERO, NetworkId(0), b, &here_is.bytes());
     (from, to)
 }
 
@@ -207,7 +208,8 @@ fn the_longest_message_is_cut_to_its_last_byte() {
     let (mut from, _) = longest_message(link);
     let (mut at, mut count) = (0, 0_u64);
     while let Some(frame) = from.poll_transmit() {
-        let packet = Packet::new_checked(&frame.bytes).expect("a packet");
+        let bytes = frame.bytes();
+        let packet = Packet::new_checked(&bytes).expect("a packet");
         assert_eq!(
             (u64::from(packet.offset()), packet.total()),
             (at, u32::MAX),
@@ -218,6 +220,15 @@ fn the_longest_message_is_cut_to_its_last_byte() {
     }
     assert_eq!(at, u64::from(u32::MAX));
     assert_eq!(count, u64::from(u32::MAX).div_ceil(1_458));
+}
+
+#[test]
+fn a_long_fragment_is_a_part_of_the_message_and_not_a_copy() {
+    let (mut from, _) = longest_message(Link::memory());
+    let first = from.poll_transmit().expect("the first fragment");
+    let second = from.poll_transmit().expect("the second fragment");
+    let [first, second] = [&first.body, &second.body].map(|body| body.as_ptr_range());
+    assert_eq!(first.end, second.start, "one lies behind the other");
 }
 
 #[test]
@@ -238,7 +249,7 @@ fn the_longest_message_is_joined() {
             Instant::ZERO,
             NetworkId(0),
             LinkAddress::Station(0),
-            &frame.bytes,
+            &frame.bytes(),
         );
         while let Some(event) = to.poll_event() {
             let Event::Fragment { fragment, .. } = event else {

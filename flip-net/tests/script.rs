@@ -583,8 +583,8 @@ impl World {
             if is_for && !lost && !is_cut(name) && !is_cut(station) {
                 let from = LinkAddress::Station(own as u64);
                 let bytes = match self.order {
-                    Order::Little => frame.bytes.clone(),
-                    Order::Big => big_endian(&frame.bytes, cable.link.flow),
+                    Order::Little => frame.bytes().into_owned(),
+                    Order::Big => big_endian(&frame.bytes(), cable.link.flow),
                 };
                 self.sent += 1;
                 let arrival = (self.now + cable.delay, self.sent);
@@ -594,8 +594,8 @@ impl World {
         }
         if !self.quiet {
             let mut line = match cable.link.flow {
-                true => pretty::flow_line(&frame.bytes),
-                false => pretty::line(&frame.bytes),
+                true => pretty::flow_line(&frame.bytes()),
+                false => pretty::line(&frame.bytes()),
             };
             for letter in ('A'..='Z').chain(['-']) {
                 let address = private(letter).one_way().to_string();

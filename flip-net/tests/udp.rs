@@ -27,7 +27,7 @@ const HELLO: &[u8] = b"hello";
 
 fn frame(to: LinkAddress, bytes: Vec<u8>) -> Frame {
     let network = NetworkId(0);
-    Frame { network, to, bytes }
+    Frame::new(network, to, bytes)
 }
 
 fn ip(text: &str) -> IpAddr {

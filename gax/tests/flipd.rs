@@ -577,7 +577,7 @@ fn a_network_that_loses_its_trust_refuses_what_asks_for_security() {
     };
     a.check_reaches(&b, b"to find the way");
     a.send_with(&b, b"secret", secure);
-    assert_eq!(b.fragment().payload, b"secret");
+    assert_eq!(b.fragment().payload, &b"secret"[..]);
 
     let line = flipd.reload(&config("trusted = false"));
     assert_eq!(

@@ -426,9 +426,10 @@ impl<A: Actor> World<A> {
             );
         };
         let name = self.cables[cable.0].name().to_string();
-        let detail = self.trace.frame(&name, &frame.to.to_string(), &frame.bytes);
+        let bytes = frame.bytes();
+        let detail = self.trace.frame(&name, &frame.to.to_string(), &bytes);
         self.trace_line(from, "sends", &detail);
-        let arrival = self.cables[cable.0].arrival(self.now, frame.bytes.len());
+        let arrival = self.cables[cable.0].arrival(self.now, frame.len());
         let station = self.cables[cable.0]
             .station_of(from)
             .expect("a machine that sends is attached");
@@ -439,7 +440,7 @@ impl<A: Actor> World<A> {
                 from,
                 to: tap.machine,
                 addressed: frame.to,
-                bytes: &frame.bytes,
+                bytes: &bytes,
             };
             let verdict = self.judge(&flight);
             let (first, second) = match verdict {
@@ -457,7 +458,7 @@ impl<A: Actor> World<A> {
                     cable,
                     network: tap.network,
                     from: station,
-                    bytes: frame.bytes.clone(),
+                    bytes: bytes.to_vec(),
                 };
                 self.schedule(arrival + delay, happening);
             }

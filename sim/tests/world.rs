@@ -39,11 +39,7 @@ impl Machine for Chatterer {
     fn handle_frame(&mut self, now: Instant, network: NetworkId, from: LinkAddress, frame: &[u8]) {
         self.heard.push((now, frame[0]));
         if frame[0] == QUESTION {
-            self.out.push(Frame {
-                network,
-                to: from,
-                bytes: vec![ANSWER; 20],
-            });
+            self.out.push(Frame::new(network, from, vec![ANSWER; 20]));
         }
     }
 
@@ -52,11 +48,9 @@ impl Machine for Chatterer {
             return;
         }
         self.next_word = now + Duration::from_micros(500 + self.rng.below(2_000));
-        self.out.push(Frame {
-            network: NetworkId(0),
-            to: LinkAddress::Broadcast,
-            bytes: vec![QUESTION; 60],
-        });
+        let question = vec![QUESTION; 60];
+        self.out
+            .push(Frame::new(NetworkId(0), LinkAddress::Broadcast, question));
     }
 
     fn poll_transmit(&mut self) -> Option<Frame> {

@@ -100,13 +100,13 @@ fn check_ping_pong(devices: [Arc<dyn Device>; 2], spin_max: Duration) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..ROUNDS {
-                assert_eq!(b.receive().payload, number.to_le_bytes());
+                assert_eq!(b.receive().payload[..], number.to_le_bytes());
                 b.send(&a, number.to_be_bytes().to_vec());
             }
         });
         for number in 0..ROUNDS {
             a.send(&b, number.to_le_bytes().to_vec());
-            assert_eq!(a.receive().payload, number.to_be_bytes());
+            assert_eq!(a.receive().payload[..], number.to_be_bytes());
         }
     });
     let micros = begun.elapsed().as_micros() / u128::from(ROUNDS);

@@ -160,14 +160,15 @@ impl World {
     /// Puts what a stack wants to send on the cable.
     fn drain(&mut self, at: usize) {
         while let Some(frame) = self.processors[at].stack.poll_transmit() {
-            assert!(frame.bytes.len() <= self.plan.mtu);
+            assert!(frame.len() <= self.plan.mtu);
             for to in 0..self.processors.len() {
                 let is_for = match frame.to {
                     LinkAddress::Station(station) => station == to as u64,
                     LinkAddress::Broadcast | LinkAddress::Multicast(_) => to != at,
                 };
                 if is_for {
-                    self.cable.send(self.now, (to, at, frame.bytes.clone()));
+                    self.cable
+                        .send(self.now, (to, at, frame.bytes().into_owned()));
                 }
             }
         }

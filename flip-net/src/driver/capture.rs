@@ -130,7 +130,7 @@ impl<D: Device, W: Write + Send> Device for CaptureDevice<D, W> {
         let (at, own) = (now(), self.station());
         let mut tape = self.lock();
         for frame in frames {
-            tape.write(at, own, frame.to, &frame.bytes);
+            tape.write(at, own, frame.to, &frame.bytes());
         }
         drop(tape);
         self.inner.send(frames);

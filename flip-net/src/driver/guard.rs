@@ -96,6 +96,14 @@ impl Guard {
         }
     }
 
+    /// The same for a frame that stands in memory in two parts.
+    pub fn seal_parts(&self, frame: [&[u8]; 2]) -> Option<Vec<u8>> {
+        match &self.0 {
+            None => Some(frame.concat()),
+            Some(keyed) => keyed.outgoing().seal_parts(frame),
+        }
+    }
+
     /// What to broadcast once, when the network is up, so that others know this station before its
     /// first frame comes.
     pub fn announcement(&self) -> Option<Vec<u8>> {

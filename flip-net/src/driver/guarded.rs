@@ -51,8 +51,7 @@ impl<D: Device> GuardedDevice<D> {
 
 fn frame(to: LinkAddress, bytes: Vec<u8>) -> Frame {
     // The network of a frame is nothing to a device.
-    let network = NetworkId(0);
-    Frame { network, to, bytes }
+    Frame::new(NetworkId(0), to, bytes)
 }
 
 impl<D: Device> Device for GuardedDevice<D> {
@@ -69,8 +68,8 @@ impl<D: Device> Device for GuardedDevice<D> {
             return self.inner.send(frames);
         }
         let seal = |plain: &Frame| {
-            let sealed = self.guard.seal(&plain.bytes)?;
-            Some(frame(plain.to, sealed.into_owned()))
+            let sealed = self.guard.seal_parts(plain.parts())?;
+            Some(frame(plain.to, sealed))
         };
         let sealed: Vec<Frame> = frames.iter().filter_map(seal).collect();
         self.inner.send(&sealed);

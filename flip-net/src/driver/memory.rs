@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
+use bytes::Bytes;
+
 use super::{Device, Sink};
 use crate::Frame;
 use crate::address::LinkAddress;
@@ -19,8 +21,6 @@ const QUEUE_BYTES_MAX: usize = 128 << 20;
 const QUEUE_LEN_MAX: usize = 1 << 20;
 /// The most frames that one `receive` gives.
 const BATCH_MAX: usize = 64;
-
-type Bytes = Arc<Vec<u8>>;
 
 /// The network: makes devices, and knows all of them.
 #[derive(Clone)]
@@ -132,7 +132,7 @@ impl Station {
                 queue.push(&self.lost, from, bytes);
             }
             if queue.held.is_none() && queue.rng.chance(faults.reordering, 1_000) {
-                queue.held = Some((from, Arc::clone(bytes)));
+                queue.held = Some((from, bytes.clone()));
                 return;
             }
         }
@@ -155,7 +155,7 @@ impl Queue {
             return;
         }
         self.bytes += bytes.len();
-        self.frames.push_back((from, Arc::clone(bytes)));
+        self.frames.push_back((from, bytes.clone()));
     }
 }
 
@@ -175,7 +175,7 @@ impl Device for MemoryDevice {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         for frame in frames {
-            let bytes = Arc::new(frame.bytes.clone());
+            let bytes = Bytes::from(frame.bytes().into_owned());
             match frame.to {
                 LinkAddress::Station(number) => {
                     let station = usize::try_from(number).ok().and_then(|at| stations.get(at));
@@ -236,11 +236,7 @@ mod tests {
     use crate::address::NetworkId;
 
     fn frame(to: LinkAddress, text: &str) -> Frame {
-        Frame {
-            network: NetworkId(0),
-            to,
-            bytes: text.as_bytes().to_vec(),
-        }
+        Frame::new(NetworkId(0), to, text.as_bytes().to_vec())
     }
 
     fn receive(device: &dyn Device, wait: Duration) -> Vec<(LinkAddress, String)> {

@@ -9,7 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::queue::Job;
 use super::routes::Found;
@@ -26,7 +27,7 @@ pub const PARTS_MAX: usize = 64;
 #[derive(Debug)]
 struct Kept {
     repr: Repr,
-    payload: Arc<Vec<u8>>,
+    payload: Bytes,
     /// Counts messages; the smallest goes first.
     number: u64,
     until: Instant,
@@ -47,13 +48,7 @@ pub(crate) struct KeptMessages {
 }
 
 impl KeptMessages {
-    pub(crate) fn keep(
-        &mut self,
-        repr: Repr,
-        payload: &Arc<Vec<u8>>,
-        until: Instant,
-        bytes_max: usize,
-    ) {
+    pub(crate) fn keep(&mut self, repr: Repr, payload: &Bytes, until: Instant, bytes_max: usize) {
         let key = (repr.source, repr.message);
         if bytes_max == 0 || self.messages.contains_key(&key) {
             return;
@@ -67,7 +62,7 @@ impl KeptMessages {
         self.bytes += payload.len();
         let kept = Kept {
             repr,
-            payload: Arc::clone(payload),
+            payload: payload.clone(),
             number: self.count,
             until,
         };
@@ -199,7 +194,7 @@ impl FlipBox {
         if !self.has_queue_room(wanted) {
             return self.stats.drop(Drop::QueueFull);
         }
-        let payload = Arc::clone(&kept.payload);
+        let payload = kept.payload.clone();
         let repr = Repr {
             kind: Kind::UniData,
             destination: again.source,
@@ -215,7 +210,7 @@ impl FlipBox {
             self.stats.bytes_again += part.len() as u64;
             let job = Job {
                 repr,
-                payload: Arc::clone(&payload),
+                payload: payload.clone(),
                 part,
                 gate,
                 held_for: None,

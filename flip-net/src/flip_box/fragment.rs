@@ -5,13 +5,13 @@
 //!
 //! Implements: [Thesis §2.4.1], fragments; facts sheet 1.7.
 
-use crate::step;
-use std::sync::Arc;
+use bytes::Bytes;
 
 use super::credit::{Due, Neighbour};
 use super::queue::{Gate, Job};
 use super::{Drop, FlipBox, Mark};
 use crate::address::{LinkAddress, NetworkId};
+use crate::step;
 use crate::wire::{Flow, Kind, Repr};
 
 impl FlipBox {
@@ -22,11 +22,11 @@ impl FlipBox {
         network: NetworkId,
         to: LinkAddress,
         repr: Repr,
-        payload: &Arc<Vec<u8>>,
+        payload: &Bytes,
     ) {
         step!(self.walk);
         if payload.len() <= self.link(network).payload_len_max() {
-            return self.put(network, to, repr, payload);
+            return self.put_shared(network, to, repr, payload.clone());
         }
         if !self.has_queue_room(payload.len()) {
             return self.stats.drop(Drop::QueueFull);
@@ -36,7 +36,7 @@ impl FlipBox {
             .keep(repr, payload, until, self.config.kept_bytes_max);
         let job = Job {
             repr,
-            payload: Arc::clone(payload),
+            payload: payload.clone(),
             part: 0..payload.len(),
             gate: self.gate_of((network, to), &repr),
             held_for: None,
@@ -91,7 +91,7 @@ impl FlipBox {
             }
             let job = Job {
                 repr,
-                payload: Arc::new(payload.to_vec()),
+                payload: Bytes::copy_from_slice(payload),
                 part: 0..payload.len(),
                 gate: Gate::Credit,
                 held_for: self.held.take(),
@@ -127,8 +127,7 @@ impl FlipBox {
         let room = |network: NetworkId| networks[usize::from(network.0)].link.payload_len_max();
         let piece = self.fragments.pop(self.now, &mut self.credits, room);
         let Some(piece) = piece else { return };
-        let bytes = &piece.payload[piece.part];
-        self.put(piece.to.0, piece.to.1, piece.repr, bytes);
+        self.put_shared(piece.to.0, piece.to.1, piece.repr, piece.payload);
         if let Some(neighbour) = piece.released {
             self.release(neighbour);
         }

@@ -5,14 +5,15 @@
 //!
 //! Implements: [Thesis §2.3], Fig. 2.3; facts sheet 1.8.
 
-use crate::step;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::locate::{Waiting, Want};
 use super::routes::Found;
 use super::{Event, FlipBox, Fragment, LOCATE_TIME, Undelivered};
 use crate::address::{EndpointId, FlipAddress, InterfaceId};
+use crate::step;
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Kind, Repr};
 
@@ -185,12 +186,12 @@ impl FlipBox {
         now: Instant,
         from: EndpointId,
         destination: FlipAddress,
-        payload: Vec<u8>,
+        payload: impl Into<Bytes>,
         options: SendOptions,
     ) -> Result<u32, SendError> {
         step!(self.walk);
         let want = Want::One;
-        self.begin_send(now, from, destination, payload, options, want)
+        self.begin_send(now, from, destination, payload.into(), options, want)
     }
 
     /// Tries to send a message to all endpoints with the address, as far as they are known, once
@@ -201,7 +202,7 @@ impl FlipBox {
         now: Instant,
         from: EndpointId,
         destination: FlipAddress,
-        payload: Vec<u8>,
+        payload: impl Into<Bytes>,
         at_least: u16,
         options: SendOptions,
     ) -> Result<u32, SendError> {
@@ -210,7 +211,7 @@ impl FlipBox {
             now,
             from,
             destination,
-            payload,
+            payload.into(),
             options,
             Want::Many(at_least),
         )
@@ -222,10 +223,11 @@ impl FlipBox {
         &mut self,
         now: Instant,
         from: EndpointId,
-        payload: Vec<u8>,
+        payload: impl Into<Bytes>,
         hops: u16,
     ) -> Result<u32, SendError> {
         self.tick(now);
+        let payload = payload.into();
         let endpoint = self.sender(from)?;
         let within = |network: &super::Network| network.on && network.link.weight <= hops;
         let room = self.networks.iter().filter(|network| within(network));
@@ -264,7 +266,7 @@ impl FlipBox {
         now: Instant,
         from: EndpointId,
         destination: FlipAddress,
-        payload: Vec<u8>,
+        payload: Bytes,
         options: SendOptions,
         want: Want,
     ) -> Result<u32, SendError> {
@@ -375,32 +377,24 @@ impl FlipBox {
                 };
                 let mut repr = outgoing(Kind::UniData, &fragment, way.hops, options.security);
                 repr.actual = self.link(way.network).weight;
-                self.send_cut(way.network, way.station, repr, &Arc::new(fragment.payload));
+                self.send_cut(way.network, way.station, repr, &fragment.payload);
             }
             Want::Many(_) => {
                 let hops = self.config.hops_max;
                 let repr = outgoing(Kind::MultiData, &fragment, hops, options.security);
                 let has_local = self.host.is_local(destination);
-                let payload = Arc::new(fragment.payload);
-                self.send_to_all(repr, &payload);
+                self.send_to_all(repr, &fragment.payload);
                 self.refresh(&repr, interface);
                 if has_local {
-                    let payload = Arc::unwrap_or_clone(payload);
                     let skipped = options.skip_own.then_some(interface);
-                    self.deliver(
-                        skipped,
-                        Fragment {
-                            payload,
-                            ..fragment
-                        },
-                    );
+                    self.deliver(skipped, fragment);
                 }
             }
         }
     }
 
     /// A multicast from here, on every network with somebody who listens.
-    fn send_to_all(&mut self, repr: Repr, payload: &Arc<Vec<u8>>) {
+    fn send_to_all(&mut self, repr: Repr, payload: &Bytes) {
         for network in self.network_ids() {
             let link = self.link(network);
             if !self.is_on(network) || (repr.flags.security && !link.trusted) {

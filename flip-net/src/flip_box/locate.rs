@@ -19,6 +19,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
+
 use super::interface::{SendError, SendOptions};
 use super::{FlipBox, Mark, Undelivered};
 use crate::address::{EndpointId, FlipAddress, InterfaceId};
@@ -56,7 +58,7 @@ pub(crate) struct Waiting {
     pub(crate) source: FlipAddress,
     pub(crate) destination: FlipAddress,
     pub(crate) message: u32,
-    pub(crate) payload: Vec<u8>,
+    pub(crate) payload: Bytes,
     pub(crate) options: SendOptions,
     pub(crate) want: Want,
     pub(crate) begun: Instant,

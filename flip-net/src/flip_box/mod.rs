@@ -38,8 +38,9 @@ mod sizes;
 mod stats;
 mod switch;
 
-use crate::step;
 use std::collections::VecDeque;
+
+use bytes::Bytes;
 
 pub use again::PARTS_MAX;
 pub use credit::ACCOUNTS_LEN_MAX;
@@ -53,6 +54,7 @@ pub use stats::{Drop, Kinds, NetworkStats, Stats};
 use crate::address::{EndpointId, FlipAddress, InterfaceId, LinkAddress, NetworkId};
 use crate::config::{Config, Rules};
 use crate::link::Link;
+use crate::step;
 use crate::time::{Duration, Instant};
 use crate::walk::Walk;
 use crate::wire::flow::FLOW_HEADER_LEN;
@@ -85,7 +87,7 @@ pub struct Fragment {
     /// Whether it crossed an untrusted network.
     pub tainted: bool,
     /// The bytes.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
 }
 
 /// Why something that was sent came back.
@@ -129,7 +131,7 @@ pub enum Event {
         /// Where `payload` starts in the message.
         offset: u32,
         /// What came back.
-        payload: Vec<u8>,
+        payload: Bytes,
     },
 }
 
@@ -311,9 +313,29 @@ impl FlipBox {
             .is_some_and(|attached| attached.on)
     }
 
-    /// Puts one packet on a network. The one place where the rule of sending holds: what asks for
-    /// security never goes on an untrusted network, and whatever goes there is marked.
-    fn put(&mut self, network: NetworkId, to: LinkAddress, mut repr: Repr, payload: &[u8]) {
+    /// Puts one packet on a network.
+    fn put(&mut self, network: NetworkId, to: LinkAddress, repr: Repr, payload: &[u8]) {
+        self.put_parts(network, to, repr, payload, Bytes::new());
+    }
+
+    /// The same with a part of a message, which is copied only if it is short.
+    fn put_shared(&mut self, network: NetworkId, to: LinkAddress, repr: Repr, payload: Bytes) {
+        match payload.len() < SHARED_LEN_MIN {
+            true => self.put(network, to, repr, &payload),
+            false => self.put_parts(network, to, repr, b"", payload),
+        }
+    }
+
+    /// The one place where the rule of sending holds: what asks for security never goes on an
+    /// untrusted network, and whatever goes there is marked. The payload is `payload` and `body`.
+    fn put_parts(
+        &mut self,
+        network: NetworkId,
+        to: LinkAddress,
+        mut repr: Repr,
+        payload: &[u8],
+        body: Bytes,
+    ) {
         if !self.is_on(network) {
             return self.stats.drop(Drop::NetworkOff);
         }
@@ -335,16 +357,21 @@ impl FlipBox {
         if matches!(to, LinkAddress::Multicast(_)) && link.flow {
             self.stats.mark(Mark::MulticastFrame);
         }
-        let bytes = repr.emit_behind(link.flow.then_some(owed), payload);
+        let frame = Frame {
+            network,
+            to,
+            head: repr.emit_ahead(link.flow.then_some(owed), payload, body.len()),
+            body,
+        };
         let header_len = if link.flow { FLOW_HEADER_LEN } else { 0 };
         assert!(
-            bytes.len() <= link.mtu + header_len,
+            frame.len() <= link.mtu + header_len,
             "a packet fits into a frame"
         );
         let stats = &mut self.stats.networks[usize::from(network.0)];
         stats.sent.count(repr.kind);
-        stats.bytes_sent += bytes.len() as u64;
-        self.transmits.push_back(Frame { network, to, bytes });
+        stats.bytes_sent += frame.len() as u64;
+        self.transmits.push_back(frame);
     }
 
     /// Puts a frame of flow control on a network.
@@ -356,7 +383,7 @@ impl FlipBox {
         let stats = &mut self.stats.networks[usize::from(network.0)];
         stats.flow_sent[usize::from(flow.number())] += 1;
         stats.bytes_sent += bytes.len() as u64;
-        self.transmits.push_back(Frame { network, to, bytes });
+        self.transmits.push_back(Frame::new(network, to, bytes));
     }
 
     /// What a neighbour says with the flow-control header.
@@ -491,6 +518,9 @@ impl Machine for FlipBox {
         timeouts.into_iter().flatten().min()
     }
 }
+
+/// A payload that is shorter is copied behind its header: to make it a part of its own costs more.
+const SHARED_LEN_MIN: usize = 4 << 10;
 
 /// The most sweeps that are made up for.
 const SWEEPS_AT_ONCE: u64 = 1_000;

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::credit::{Credits, Neighbour};
 use super::pace::Pacer;
@@ -29,7 +30,7 @@ pub(crate) enum Gate {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) repr: Repr,
-    pub(crate) payload: Arc<Vec<u8>>,
+    pub(crate) payload: Bytes,
     /// What has to leave: start and end. The start moves on.
     pub(crate) part: Range<usize>,
     pub(crate) gate: Gate,
@@ -55,9 +56,8 @@ const _: () = assert!(
 pub(crate) struct Piece {
     pub(crate) to: Neighbour,
     pub(crate) repr: Repr,
-    /// The message, and which part of it: nothing is copied yet.
-    pub(crate) payload: Arc<Vec<u8>>,
-    pub(crate) part: Range<usize>,
+    /// A part of the message: nothing is copied yet.
+    pub(crate) payload: Bytes,
     /// It was the last one of something that was forwarded for this neighbour.
     pub(crate) released: Option<Neighbour>,
 }
@@ -199,7 +199,7 @@ impl FragmentQueue {
             }
             match gate {
                 Gate::Credit => credits.spend(now, to),
-                Gate::Pace | Gate::PaceAndCredit => self.pacer.spend(piece.part.len()),
+                Gate::Pace | Gate::PaceAndCredit => self.pacer.spend(piece.payload.len()),
             }
             return Some(piece);
         }
@@ -214,7 +214,7 @@ impl FragmentQueue {
             offset: job.repr.offset + part.start as u32,
             ..job.repr
         };
-        let payload = Arc::clone(&job.payload);
+        let payload = job.payload.slice(part.clone());
         self.bytes -= part.len();
         job.part.start = part.end;
         let line = self.lines.get_mut(&to).expect("it has a job");
@@ -228,7 +228,6 @@ impl FragmentQueue {
             to,
             repr,
             payload,
-            part,
             released,
         }
     }

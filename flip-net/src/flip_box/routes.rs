@@ -393,7 +393,10 @@ mod tests {
         routes.learn(address(4), way(0, 1, 1));
         routes.sweep(Instant::ZERO, &amoeba);
         assert_eq!(
-            routes.iter().map(|(address, _)| address).collect::<Vec<_>>(),
+            routes
+                .iter()
+                .map(|(address, _)| address)
+                .collect::<Vec<_>>(),
             [address(3), address(4)]
         );
     }

@@ -6,6 +6,8 @@
 //! not what is left of its budget (Figs. 7.4 and 7.5), since that would discard answers that can
 //! return.
 
+use bytes::Bytes;
+
 use super::interface::SendOptions;
 use super::locate::{Waiting, Want};
 use super::routes::{Found, Location};
@@ -396,7 +398,7 @@ impl FlipBox {
                 source: repr.source,
                 destination: repr.destination,
                 message: repr.message,
-                payload: payload.to_vec(),
+                payload: Bytes::copy_from_slice(payload),
                 options: SendOptions::default(),
                 want: Want::One,
                 begun: self.now,
@@ -456,7 +458,7 @@ impl FlipBox {
             total: repr.total,
             multicast: repr.kind == Kind::MultiData,
             tainted: repr.flags.tainted,
-            payload: payload.to_vec(),
+            payload: Bytes::copy_from_slice(payload),
         };
         self.deliver(None, fragment);
     }

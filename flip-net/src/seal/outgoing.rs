@@ -38,6 +38,11 @@ impl Outgoing {
 
     /// Seals a frame. `None`, counted, when the present key has sealed as many as it may.
     pub fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.seal_parts([plain, b""])
+    }
+
+    /// Seals a frame that stands in memory in two parts.
+    pub fn seal_parts(&self, plain: [&[u8]; 2]) -> Option<Vec<u8>> {
         self.seal_as(Kind::Data, &self.key, plain)
     }
 
@@ -49,7 +54,7 @@ impl Outgoing {
             target: SenderId::EVERYBODY,
             floor: 0,
         };
-        self.seal_as(Kind::Challenge, &self.key, &control.bytes())
+        self.seal_as(Kind::Challenge, &self.key, [&control.bytes(), b""])
     }
 
     /// Who this is to others.
@@ -82,7 +87,7 @@ impl Outgoing {
         control: Control,
     ) -> Option<Vec<u8>> {
         assert!(kind != Kind::Data, "a challenge or an introduction");
-        self.seal_as(kind, other.unwrap_or(&self.key), &control.bytes())
+        self.seal_as(kind, other.unwrap_or(&self.key), [&control.bytes(), b""])
     }
 
     pub(super) fn set_key(&mut self, epoch: &EpochKey) {
@@ -91,7 +96,7 @@ impl Outgoing {
         self.limit = self.counter().saturating_add(self.frames_max);
     }
 
-    fn seal_as(&self, kind: Kind, key: &SenderKey, plain: &[u8]) -> Option<Vec<u8>> {
+    fn seal_as(&self, kind: Kind, key: &SenderKey, plain: [&[u8]; 2]) -> Option<Vec<u8>> {
         let take = |counter| (counter < self.limit).then(|| counter + 1);
         let taken = self
             .counter
@@ -107,9 +112,11 @@ impl Outgoing {
             counter,
         };
         let head = header.bytes();
-        let mut frame = Vec::with_capacity(plain.len() + SEAL_OVERHEAD);
-        frame.extend_from_slice(&head);
-        frame.extend_from_slice(plain);
+        let len = plain[0].len() + plain[1].len();
+        let mut frame = Vec::with_capacity(len + SEAL_OVERHEAD);
+        for part in [&head[..], plain[0], plain[1]] {
+            frame.extend_from_slice(part);
+        }
         let body = &mut frame[SEAL_HEADER_LEN..];
         let tag = key
             .key

@@ -156,6 +156,14 @@ impl Repr {
     /// # Panics
     /// If the payload does not lie inside of the message.
     pub fn emit_behind(&self, credits: Option<u8>, payload: &[u8]) -> Vec<u8> {
+        self.emit_ahead(credits, payload, 0)
+    }
+
+    /// The same but for the last `rest` bytes of the payload, which follow elsewhere.
+    ///
+    /// # Panics
+    /// If the payload does not lie inside of the message.
+    pub(crate) fn emit_ahead(&self, credits: Option<u8>, payload: &[u8], rest: usize) -> Vec<u8> {
         let counters;
         let (payload, total) = match self.kind {
             Kind::HereIs { count, trusted } => {
@@ -166,8 +174,9 @@ impl Repr {
             }
             _ => (payload, self.total),
         };
+        let len = payload.len() + rest;
         assert!(
-            self.offset as usize + payload.len() <= total as usize,
+            self.offset as usize + len <= total as usize,
             "a fragment lies inside of its message"
         );
         let mut frame = Vec::with_capacity(FLOW_HEADER_LEN + HEADER_LEN + payload.len());
@@ -185,7 +194,7 @@ impl Repr {
         bytes[field::DESTINATION].copy_from_slice(&self.destination.bytes());
         bytes[field::SOURCE].copy_from_slice(&self.source.bytes());
         bytes[field::MESSAGE].copy_from_slice(&self.message.to_le_bytes());
-        bytes[field::LENGTH].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes[field::LENGTH].copy_from_slice(&(len as u32).to_le_bytes());
         bytes[field::OFFSET].copy_from_slice(&self.offset.to_le_bytes());
         bytes[field::TOTAL].copy_from_slice(&total.to_le_bytes());
         frame.extend_from_slice(payload);

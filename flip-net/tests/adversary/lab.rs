@@ -153,7 +153,7 @@ impl Lab {
             while let Some(frame) = self.nodes[at].flip.poll_transmit() {
                 self.sent += 1;
                 if self.loses == 0 || !self.sent.is_multiple_of(self.loses) {
-                    self.fly(at, frame.network, frame.to, frame.bytes);
+                    self.fly(at, frame.network, frame.to, frame.bytes().into_owned());
                 }
             }
             let node = &mut self.nodes[at];

@@ -125,8 +125,8 @@ impl Pair {
     fn drain(&mut self, at: usize) {
         loop {
             while let Some(frame) = self.nodes[at].flip.poll_transmit() {
-                let sealed = self.nodes[at].guard.seal(&frame.bytes);
-                let sealed = sealed.expect("a fresh key").into_owned();
+                let sealed = self.nodes[at].guard.seal_parts(frame.parts());
+                let sealed = sealed.expect("a fresh key");
                 self.fly(at, sealed);
             }
             let node = &mut self.nodes[at];

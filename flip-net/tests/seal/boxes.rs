@@ -77,7 +77,7 @@ impl Node {
         }
         while let Some(event) = self.flip.poll_event() {
             match event {
-                Event::Fragment { fragment, .. } => self.received.push(fragment.payload),
+                Event::Fragment { fragment, .. } => self.received.push(fragment.payload.into()),
                 Event::NotDelivered { .. } => self.undelivered += 1,
             }
         }
@@ -200,7 +200,7 @@ fn captured_frames_do_nothing_to_a_box_that_starts_again() {
     let all = |frames: Vec<Vec<u8>>, to: LinkAddress| -> Vec<Frame> {
         let network = NetworkId(0);
         let frames = frames.into_iter();
-        frames.map(|bytes| Frame { network, to, bytes }).collect()
+        frames.map(|bytes| Frame::new(network, to, bytes)).collect()
     };
     let captured = tap(&ear);
     assert!(!captured.is_empty());
@@ -232,7 +232,7 @@ fn without_a_key_a_guarded_device_is_the_device() {
     assert_eq!(guarded.station(), a.station());
     let bytes = b"plain".to_vec();
     let (network, to) = (NetworkId(0), LinkAddress::Broadcast);
-    guarded.send(&[Frame { network, to, bytes }]);
+    guarded.send(&[Frame::new(network, to, bytes)]);
     assert_eq!(tap(&b), [b"plain".to_vec()]);
     let keyed = GuardedDevice::new(a, keyed());
     assert_eq!(keyed.link().mtu, guarded.link().mtu - SEAL_OVERHEAD);
@@ -251,7 +251,7 @@ fn a_used_up_key_is_a_loss_of_the_device() {
     let device = GuardedDevice::new(network.device(), guard);
     let bytes = b"data".to_vec();
     let (network, to) = (NetworkId(0), LinkAddress::Broadcast);
-    let frame = Frame { network, to, bytes };
+    let frame = Frame::new(network, to, bytes);
     device.send(&[frame.clone(), frame.clone(), frame]);
     assert_eq!(
         device.lost(),

@@ -263,13 +263,14 @@ impl Bench {
         let at = usize::from(frame.network.0);
         let link = self.links[at];
         assert!(self.on[at], "nothing goes on a network that is off");
+        let bytes = frame.bytes();
         let packet = if link.flow {
-            match Flow::parse(&frame.bytes).expect("a frame of flow control") {
+            match Flow::parse(&bytes).expect("a frame of flow control") {
                 (Flow::Data { .. }, packet) => packet,
                 (_, _) => return,
             }
         } else {
-            &frame.bytes[..]
+            &bytes[..]
         };
         assert!(packet.len() <= link.mtu, "it fits");
         let view = Packet::new_checked(packet).expect("a packet");

@@ -9,11 +9,7 @@ use crate::link::capture::{FILE_HEADER_LEN, RECORD_HEADER_LEN};
 use crate::link::fault::Faults;
 
 fn frame(to: LinkAddress, text: &str) -> Frame {
-    Frame {
-        network: NetworkId(0),
-        to,
-        bytes: text.as_bytes().to_vec(),
-    }
+    Frame::new(NetworkId(0), to, text.as_bytes().to_vec())
 }
 
 fn receive(device: &dyn Device) -> Vec<String> {

@@ -69,7 +69,7 @@ use socket::FLOW_HEADER_LEN;
 const GROUPS_MAX: usize = 4_096;
 
 /// A frame that is not longer is copied into one piece to be sent: to the kernel that is less work
-/// than three parts.
+/// than several parts.
 const PIECE_LEN_MAX: usize = 2_048;
 
 /// Why a frame was not given.
@@ -189,11 +189,13 @@ impl EthernetDevice {
     /// A single frame goes without the ado of a batch; if it is short, as one piece.
     fn send_one(&self, to: Address, frame: &Frame) {
         let header = header::emit(to, self.own);
-        let len = HEADER_LEN + frame.bytes.len();
+        let len = HEADER_LEN + frame.len();
         let mut room = [0; PIECE_LEN_MAX];
         let piece = room.get_mut(..len.max(FRAME_LEN_MIN)).map(|piece| {
             piece[..HEADER_LEN].copy_from_slice(&header);
-            piece[HEADER_LEN..len].copy_from_slice(&frame.bytes);
+            let (head, body) = piece[HEADER_LEN..len].split_at_mut(frame.head.len());
+            head.copy_from_slice(&frame.head);
+            body.copy_from_slice(&frame.body);
             &*piece
         });
         let send = || match piece {
@@ -265,11 +267,11 @@ impl EthernetDevice {
     }
 }
 
-/// A frame as it leaves: header, bytes, and what fills it up.
-fn parts<'a>(header: &'a [u8; HEADER_LEN], frame: &'a Frame) -> [IoSlice<'a>; 3] {
+/// A frame as it leaves: header, its own parts, and what fills it up.
+fn parts<'a>(header: &'a [u8; HEADER_LEN], frame: &'a Frame) -> [IoSlice<'a>; 4] {
     const PADDING: [u8; FRAME_LEN_MIN] = [0; FRAME_LEN_MIN];
-    let padding = FRAME_LEN_MIN.saturating_sub(HEADER_LEN + frame.bytes.len());
-    [&header[..], &frame.bytes, &PADDING[..padding]].map(IoSlice::new)
+    let padding = FRAME_LEN_MIN.saturating_sub(HEADER_LEN + frame.len());
+    [&header[..], &frame.head, &frame.body, &PADDING[..padding]].map(IoSlice::new)
 }
 
 impl Device for EthernetDevice {
@@ -286,7 +288,7 @@ impl Device for EthernetDevice {
         let mut addressed = Vec::with_capacity(frames.len());
         for frame in frames {
             match header::destination(frame.to) {
-                Some(to) if frame.bytes.len() <= len_max => addressed.push((to, frame)),
+                Some(to) if frame.len() <= len_max => addressed.push((to, frame)),
                 _ => self.lose(),
             }
         }

@@ -170,7 +170,7 @@ impl ShmDevice {
 
     /// Puts one frame on the network; errors are counted, one for each ring.
     fn send_one(&self, frame: &Frame, patience: &mut Patience) {
-        if frame.bytes.len() > self.link.mtu {
+        if frame.len() > self.link.mtu {
             return self.count(Refused::Long);
         }
         match frame.to {
@@ -204,14 +204,14 @@ impl ShmDevice {
                 State::Closed => Err(Refused::Gone),
                 State::Broken => Err(Refused::Broken),
                 State::New | State::Opening | State::Open => {
-                    ring.put(self.number, &frame.bytes, patience)
+                    ring.put(self.number, frame.parts(), patience)
                 }
             };
             match result {
                 Ok(()) => return,
                 Err(Refused::Full) if !ring.is_served() => return self.count(Refused::Gone),
                 Err(Refused::Full) if patience.left() > Duration::ZERO => {
-                    ring.wait_for_room(frame.bytes.len(), patience);
+                    ring.wait_for_room(frame.len(), patience);
                 }
                 Err(refused) => return self.count(refused),
             }

@@ -180,10 +180,13 @@ impl TcpTunnelDevice {
     }
 
     /// The frame as it stands in the stream.
-    fn framed(&self, frame: &[u8]) -> Vec<u8> {
+    fn framed(&self, frame: &Frame) -> Vec<u8> {
         match self.framing {
-            Framing::Flip => frame.to_vec(),
-            Framing::Length => [&(frame.len() as u32).to_le_bytes(), frame].concat(),
+            Framing::Flip => frame.parts().concat(),
+            Framing::Length => {
+                let len = (frame.len() as u32).to_le_bytes();
+                [&len[..], &frame.head, &frame.body].concat()
+            }
         }
     }
 
@@ -406,7 +409,7 @@ impl Device for TcpTunnelDevice {
         let waited = !line.outgoing.is_empty();
         let mut refused = 0;
         for frame in frames {
-            let framed = self.framed(&frame.bytes);
+            let framed = self.framed(frame);
             if !line.outgoing.has_room(framed.len()) {
                 line.flush();
             }

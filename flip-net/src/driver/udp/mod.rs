@@ -46,7 +46,7 @@ use directory::{Directory, number_of};
 use probe::Probing;
 use receive::Receiving;
 pub use sockets::source_towards;
-use transmit::Segmentation;
+use transmit::{Datagram, Segmentation};
 use waker::Waker;
 
 /// The largest datagram that UDP carries on IPv4.
@@ -228,7 +228,7 @@ impl UdpDevice {
 
     fn send_control(&self, to: SocketAddr, bytes: &[u8]) {
         // It is no frame; if it does not leave, that is as if nobody heard it.
-        let _ = self.send_one(to, bytes);
+        let _ = self.send_one(to, Datagram::from(bytes));
     }
 
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {

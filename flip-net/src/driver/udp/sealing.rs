@@ -13,11 +13,11 @@
 //!
 //! Implements: nothing of the thesis. Differs: `docs/differences.md`, keyed networks.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::directory::{UNUSED_BIT, number_of};
 use super::receive::By;
+use super::transmit::Datagram;
 use super::{Reason, UdpDevice};
 use crate::address::LinkAddress;
 use crate::driver::Sink;
@@ -37,12 +37,12 @@ fn place_of(from: SocketAddr, by: By) -> LinkAddress {
 impl UdpDevice {
     /// Everything that leaves for others passes here: frames, with the list before them if there is
     /// one, probes and answers. None when the key must not seal any more.
-    pub(super) fn outgoing<'a>(&self, bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
+    pub(super) fn outgoing<'a>(&self, datagram: Datagram<'a>) -> Option<Datagram<'a>> {
         if !self.guard.is_keyed() {
-            return Some(bytes);
+            return Some(datagram);
         }
-        let sealed = self.guard.seal(&bytes)?;
-        Some(Cow::Owned(sealed.into_owned()))
+        let sealed = self.guard.seal_parts(datagram.parts())?;
+        Some(Datagram::from(sealed))
     }
 
     /// Everything that came from others passes here before anybody looks into it, datagram by
@@ -66,7 +66,7 @@ impl UdpDevice {
         };
         let mut answer = |_: LinkAddress, sealed: Vec<u8>| {
             // It is repeated if it is lost.
-            let _ = self.put_datagram(from, &sealed);
+            let _ = self.put_datagram(from, &Datagram::from(sealed));
         };
         let place = place_of(from, by);
         self.guard.open(place, datagram, &mut deliver, &mut answer);
@@ -107,6 +107,7 @@ impl UdpDevice {
         let Some(announcement) = self.guard.announcement() else {
             return;
         };
+        let announcement = Datagram::from(announcement);
         for peer in peers {
             // Nothing depends on it but that fewer frames are lost at the start.
             let _ = self.put_datagram(*peer, &announcement);

@@ -14,11 +14,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(2);
 
 fn frame(to: LinkAddress, bytes: Vec<u8>) -> Frame {
-    Frame {
-        network: NetworkId(0),
-        to,
-        bytes,
-    }
+    Frame::new(NetworkId(0), to, bytes)
 }
 
 fn open<const N: usize>(config: &UdpConfig) -> [UdpDevice; N] {
@@ -339,7 +335,7 @@ fn check_long_runs([a, b]: &[UdpDevice; 2], mut open: impl FnMut(&mut [u8]) -> V
             assert!(
                 came.iter()
                     .map(|(_, bytes)| bytes)
-                    .eq(sent.iter().map(|frame| &frame.bytes))
+                    .eq(sent.iter().map(|frame| &frame.head))
             );
         }
         // Somebody whose socket does not want them put together.
@@ -352,7 +348,7 @@ fn check_long_runs([a, b]: &[UdpDevice; 2], mut open: impl FnMut(&mut [u8]) -> V
             a.send(frames);
             for frame in frames {
                 let len = plain.recv(&mut room).unwrap();
-                assert_eq!(open(&mut room[..len]), frame.bytes);
+                assert_eq!(open(&mut room[..len]), frame.head);
             }
         }
     }

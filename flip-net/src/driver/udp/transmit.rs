@@ -11,6 +11,8 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use socket2::SockRef;
+
 use super::{DATAGRAM_LEN_MAX, UdpDevice};
 use crate::Frame;
 use crate::address::LinkAddress;
@@ -19,18 +21,60 @@ use crate::driver::os::batch::{self, BATCH_MAX, Message};
 /// The most datagrams that the kernel cuts out of one message.
 const SEGMENTS_MAX: usize = 64;
 
+/// One datagram, in the parts that it stands in memory in.
+pub(super) struct Datagram<'a> {
+    head: Cow<'a, [u8]>,
+    body: &'a [u8],
+}
+
+impl Datagram<'_> {
+    pub(super) fn parts(&self) -> [&[u8]; 2] {
+        [&self.head, self.body]
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    fn slices(&self) -> [IoSlice<'_>; 2] {
+        self.parts().map(IoSlice::new)
+    }
+}
+
+impl From<Vec<u8>> for Datagram<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        let (head, body) = (Cow::Owned(bytes), &[][..]);
+        Datagram { head, body }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Datagram<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        let (head, body) = (Cow::Borrowed(bytes), &[][..]);
+        Datagram { head, body }
+    }
+}
+
+impl<'a> From<&'a Frame> for Datagram<'a> {
+    fn from(frame: &'a Frame) -> Self {
+        let [head, body] = frame.parts();
+        let head = Cow::Borrowed(head);
+        Datagram { head, body }
+    }
+}
+
 /// The datagrams of one call, on their way out.
 struct Outbox<'a> {
     /// As they go to the network.
-    bodies: Vec<Cow<'a, [u8]>>,
+    datagrams: Vec<Datagram<'a>>,
     /// In order.
     parcels: Vec<Parcel>,
 }
 
-/// One datagram: whom for, and which of the bodies.
+/// Whom for, and which of the datagrams.
 struct Parcel {
     to: SocketAddr,
-    body: usize,
+    datagram: usize,
 }
 
 /// The longest datagrams that the kernel is asked to cut. It refuses those that IP would have to
@@ -96,11 +140,11 @@ impl UdpDevice {
         {
             // The most frequent case, without the lists that follow.
             let to = self.directory().address_of(station);
-            let left = to.is_some_and(|to| self.send_one(to, &frame.bytes));
+            let left = to.is_some_and(|to| self.send_one(to, frame.into()));
             return self.lose(usize::from(!left));
         }
         let mut outbox = Outbox {
-            bodies: Vec::with_capacity(frames.len()),
+            datagrams: Vec::with_capacity(frames.len()),
             parcels: Vec::with_capacity(frames.len()),
         };
         let mut rest = frames;
@@ -126,8 +170,7 @@ impl UdpDevice {
         let to = self.directory().address_of(station);
         match to {
             Some(to) if is_sendable(frame) => {
-                let bytes = std::iter::once(Cow::Borrowed(&frame.bytes[..]));
-                self.put(outbox, bytes, &[to]);
+                self.put(outbox, std::iter::once(frame.into()), &[to]);
             }
             _ => self.lose(1),
         }
@@ -140,15 +183,17 @@ impl UdpDevice {
         let directory = self.directory();
         let route = directory.route();
         if let Some((group, prefix)) = &route.multicast {
-            let bytes = good().map(|frame| match prefix.as_slice() {
-                [] => Cow::Borrowed(&frame.bytes[..]),
-                prefix => Cow::Owned([prefix, &frame.bytes].concat()),
+            let datagrams = good().map(|frame| match prefix.as_slice() {
+                [] => frame.into(),
+                prefix => Datagram {
+                    head: Cow::Owned([prefix, &frame.head].concat()),
+                    body: &frame.body,
+                },
             });
-            self.put(outbox, bytes, &[*group]);
+            self.put(outbox, datagrams, &[*group]);
         }
         if !route.copies.is_empty() {
-            let bytes = good().map(|frame| Cow::Borrowed(&frame.bytes[..]));
-            self.put(outbox, bytes, &route.copies);
+            self.put(outbox, good().map(Datagram::from), &route.copies);
         }
     }
 
@@ -156,46 +201,50 @@ impl UdpDevice {
     fn put<'a>(
         &self,
         outbox: &mut Outbox<'a>,
-        datagrams: impl Iterator<Item = Cow<'a, [u8]>>,
+        datagrams: impl Iterator<Item = Datagram<'a>>,
         to: &[SocketAddr],
     ) {
-        let first = outbox.bodies.len();
-        for bytes in datagrams {
-            match self.outgoing(bytes) {
-                Some(bytes) => outbox.bodies.push(bytes),
+        let first = outbox.datagrams.len();
+        for datagram in datagrams {
+            match self.outgoing(datagram) {
+                Some(datagram) => outbox.datagrams.push(datagram),
                 None => self.lose(to.len()),
             }
         }
         for to in to {
-            let bodies = first..outbox.bodies.len();
-            let parcel = |body| Parcel { to: *to, body };
-            outbox.parcels.extend(bodies.map(parcel));
+            let datagrams = first..outbox.datagrams.len();
+            let parcel = |datagram| Parcel { to: *to, datagram };
+            outbox.parcels.extend(datagrams.map(parcel));
         }
     }
 
     /// Sends datagrams in order. Says how many the network did not take.
     fn transmit(&self, outbox: &Outbox<'_>) -> usize {
-        let Outbox { bodies, parcels } = outbox;
+        let Outbox { datagrams, parcels } = outbox;
         if let [one] = parcels.as_slice() {
-            return usize::from(!self.put_datagram(one.to, &bodies[one.body]));
+            return usize::from(!self.put_datagram(one.to, &datagrams[one.datagram]));
         }
-        let parts = parcels.iter().map(|one| IoSlice::new(&bodies[one.body]));
-        let parts: Vec<_> = parts.collect();
-        let to = parcels.iter().zip(&parts);
-        let to: Vec<_> = to.map(|(parcel, part)| (parcel.to, part.len())).collect();
+        let chosen = || parcels.iter().map(|one| &datagrams[one.datagram]);
+        let parts: Vec<_> = chosen().map(Datagram::slices).collect();
+        let to = parcels.iter().zip(chosen());
+        let to: Vec<_> = to.map(|(one, datagram)| (one.to, datagram.len())).collect();
         self.send_runs(&parts, &to, &self.segmentation.runs(&to))
     }
 
     /// Sends one datagram; says whether it left.
-    pub(super) fn send_one(&self, to: SocketAddr, bytes: &[u8]) -> bool {
-        let sealed = self.outgoing(Cow::Borrowed(bytes));
-        sealed.is_some_and(|bytes| self.put_datagram(to, &bytes))
+    pub(super) fn send_one(&self, to: SocketAddr, datagram: Datagram<'_>) -> bool {
+        let sealed = self.outgoing(datagram);
+        sealed.is_some_and(|datagram| self.put_datagram(to, &datagram))
     }
 
     /// Sends one datagram that is as it goes to the network; says whether it left.
-    pub(super) fn put_datagram(&self, to: SocketAddr, bytes: &[u8]) -> bool {
+    pub(super) fn put_datagram(&self, to: SocketAddr, datagram: &Datagram<'_>) -> bool {
+        let send = || match datagram.parts() {
+            [head, []] => self.socket.send_to(head, to),
+            _ => SockRef::from(&self.socket).send_to_vectored(&datagram.slices(), &to.into()),
+        };
         loop {
-            match self.socket.send_to(bytes, to) {
+            match send() {
                 Ok(_) => return true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return false,
@@ -206,7 +255,7 @@ impl UdpDevice {
     /// Sends runs of datagrams, each run as one message. Says how many datagrams were not taken.
     fn send_runs(
         &self,
-        parts: &[IoSlice<'_>],
+        parts: &[[IoSlice<'_>; 2]],
         to: &[(SocketAddr, usize)],
         runs: &[Range<usize>],
     ) -> usize {
@@ -218,7 +267,7 @@ impl UdpDevice {
                 .take(BATCH_MAX)
                 .map(|run| Message {
                     to: Some(to[run.start].0.into()),
-                    parts: &parts[run.clone()],
+                    parts: parts[run.clone()].as_flattened(),
                     segment: (run.len() > 1).then_some(to[run.start].1 as u16),
                 })
                 .collect();
@@ -252,7 +301,7 @@ impl UdpDevice {
 
 /// Whether it cannot be taken for anything but a frame.
 fn is_sendable(frame: &Frame) -> bool {
-    super::control::is_frame(&frame.bytes)
+    super::control::is_frame(&frame.head)
 }
 
 #[cfg(test)]

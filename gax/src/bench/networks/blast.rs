@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration as StdDuration, Instant};
 
+use bytes::Bytes;
 use rustix::net::sockopt;
 use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
 
@@ -56,7 +57,7 @@ pub(super) fn udp(rounds: u32) -> Result<Pair, String> {
     };
     let (a, b) = (bare().map_err(text)?, bare().map_err(text)?);
     let (to_a, to_b) = (a.local_addr().map_err(text)?, b.local_addr().map_err(text)?);
-    let message = vec![7_u8; MESSAGE_LEN];
+    let message = Bytes::from(vec![7_u8; MESSAGE_LEN]);
     let mut buffer = vec![0_u8; MESSAGE_LEN + len];
     let mut pair = Pair::measure(
         rounds,

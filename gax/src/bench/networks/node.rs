@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use stack::driver::Clock;
 use stack::flip_net::address::{EndpointId, FlipAddress, NetworkId};
 use stack::flip_net::driver::Device;
@@ -59,7 +60,7 @@ pub(super) fn pair(devices: [Arc<dyn Device>; 2], len: usize, spins: bool) -> [N
 
 impl Node {
     /// Sends a message to the other end.
-    pub(super) fn send(&mut self, payload: Vec<u8>) {
+    pub(super) fn send(&mut self, payload: impl Into<Bytes>) {
         let (endpoint, other, now) = (self.endpoint, self.other, self.clock.now());
         let options = SendOptions::default();
         let sent = self.flip.unicast(now, endpoint, other, payload, options);

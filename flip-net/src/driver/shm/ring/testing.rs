@@ -31,7 +31,7 @@ impl Ring<'_> {
             }
         };
         let mut patience = Patience::new(Duration::from_secs(60));
-        self.put_watched(from, payload, &mut patience, watch)
+        self.put_watched(from, [payload, b""], &mut patience, watch)
             .expect("a ring with room");
     }
 

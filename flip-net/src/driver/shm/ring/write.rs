@@ -35,11 +35,11 @@ pub(super) struct Place {
 }
 
 impl Ring<'_> {
-    /// Appends one record, if there is room for it.
+    /// Appends one record, its payload given in two parts, if there is room for it.
     pub(in crate::driver::shm) fn put(
         &self,
         from: u16,
-        payload: &[u8],
+        payload: [&[u8]; 2],
         patience: &mut Patience,
     ) -> Result<(), Refused> {
         self.put_watched(from, payload, patience, |_| {})
@@ -49,7 +49,7 @@ impl Ring<'_> {
     pub(super) fn put_watched(
         &self,
         from: u16,
-        payload: &[u8],
+        payload: [&[u8]; 2],
         patience: &mut Patience,
         watch: impl Fn(Step),
     ) -> Result<(), Refused> {
@@ -65,7 +65,7 @@ impl Ring<'_> {
             self.call_receiver();
         }
         watch(Step::Locked);
-        let place = self.reserve(record_len(payload.len()))?;
+        let place = self.reserve(record_len(payload[0].len() + payload[1].len()))?;
         self.write(&place, from, payload);
         watch(Step::Written);
         self.publish(&place);
@@ -113,7 +113,7 @@ impl Ring<'_> {
     }
 
     /// Writes beyond the tail what nobody sees yet.
-    fn write(&self, place: &Place, from: u16, payload: &[u8]) {
+    fn write(&self, place: &Place, from: u16, payload: [&[u8]; 2]) {
         if place.padding > 0 {
             let head = RecordHead {
                 len: (place.padding - ALIGN) as u32,
@@ -124,15 +124,20 @@ impl Ring<'_> {
         }
         let at = place.tail.wrapping_add(place.padding);
         let head = RecordHead {
-            len: payload.len() as u32,
+            len: (payload[0].len() + payload[1].len()) as u32,
             from,
             kind: KIND_FRAME,
         };
         self.word(at).store(head.word(), Ordering::Relaxed);
-        let to = self.payload(at, payload.len());
+        let [first, second] = payload;
+        let to = self.payload(at, first.len() + second.len());
         // SAFETY: `payload` has checked that the bytes are inside of the ring, and they are free
         // and ours: beyond the tail, before the head, with the lock. No slice of ours can overlap.
-        unsafe { ptr::copy_nonoverlapping(payload.as_ptr(), to.as_ptr(), payload.len()) };
+        unsafe {
+            ptr::copy_nonoverlapping(first.as_ptr(), to.as_ptr(), first.len());
+            let to = to.add(first.len());
+            ptr::copy_nonoverlapping(second.as_ptr(), to.as_ptr(), second.len());
+        }
     }
 
     /// Shows the record: the one step that does so.

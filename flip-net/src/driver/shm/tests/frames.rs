@@ -53,7 +53,7 @@ fn every_length_arrives_unchanged_wherever_the_ring_ends() {
                 received
                     .iter()
                     .map(|r| &r.1)
-                    .eq(frames.iter().map(|f| &f.bytes))
+                    .eq(frames.iter().map(|f| &f.head))
             );
         }
     }

@@ -113,11 +113,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn frame(to: LinkAddress, bytes: impl Into<Vec<u8>>) -> Frame {
-    Frame {
-        network: NetworkId(0),
-        to,
-        bytes: bytes.into(),
-    }
+    Frame::new(NetworkId(0), to, bytes.into())
 }
 
 fn to(number: u16) -> LinkAddress {

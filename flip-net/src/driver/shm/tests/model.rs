@@ -29,7 +29,8 @@ fn run(seed: u64, ring_bytes: usize, start: u64) {
             rng.fill(&mut bytes);
             let from = rng.next_u64() as u16;
             let space = space_max(bytes.len());
-            match ring.put(from, &bytes, &mut Patience::new(Duration::ZERO)) {
+            let (first, second) = bytes.split_at(rng.below(bytes.len() as u64 + 1) as usize);
+            match ring.put(from, [first, second], &mut Patience::new(Duration::ZERO)) {
                 Ok(()) => {
                     in_use += space;
                     model.push_back((from, bytes));
@@ -93,7 +94,7 @@ fn with_ring(check: impl FnOnce(Ring<'_>)) {
 }
 
 fn put(ring: &Ring<'_>, len: usize) -> Result<(), Refused> {
-    ring.put(0, &vec![0; len], &mut Patience::new(Duration::ZERO))
+    ring.put(0, [&vec![0; len], b""], &mut Patience::new(Duration::ZERO))
 }
 
 /// Goes to sleep; fails if nothing keeps it from that.

@@ -65,7 +65,7 @@ fn frames_of_all_sizes_go_to_another_process_and_back() {
             received
                 .iter()
                 .map(|r| &r.1)
-                .eq(burst.iter().map(|f| &f.bytes))
+                .eq(burst.iter().map(|f| &f.head))
         );
     }
     device.send(&[frame(to(1), [])]);

@@ -55,11 +55,7 @@ fn packet(message: u32, len: usize) -> Vec<u8> {
 }
 
 fn frame(bytes: Vec<u8>) -> Frame {
-    Frame {
-        network: NetworkId(0),
-        to: PEER,
-        bytes,
-    }
+    Frame::new(NetworkId(0), PEER, bytes)
 }
 
 /// Lets the devices receive in turn until `done` is content with the frames; fails if it never is.
