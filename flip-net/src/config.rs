@@ -76,14 +76,17 @@ pub struct Config {
     pub message_len_max: usize,
 }
 
-/// A limit on the fragments of long messages: short messages overtake. It halves when somebody
-/// misses parts of them, down to a sixty-fourth, and recovers while nobody does.
+/// A limit on the fragments of long messages: short messages overtake. It grows fast while more
+/// wants to leave, until somebody misses parts of a message; then it halves, down to a sixty-fourth
+/// of where it began, and grows slowly from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Bytes that may leave at once.
     pub burst: u64,
-    /// Bytes that may leave in a millisecond.
+    /// Bytes that may leave in a millisecond, to begin with.
     pub per_millisecond: u64,
+    /// The same at most, however fast everybody turns out to be.
+    pub per_millisecond_max: u64,
 }
 
 impl Config {
@@ -132,6 +135,7 @@ impl Default for Config {
             pace: Some(Pace {
                 burst: 1 << 20,
                 per_millisecond: 512 << 10,
+                per_millisecond_max: 16 << 20,
             }),
             credits_max: 64,
             credits_owed_max: 32,

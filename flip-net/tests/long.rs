@@ -7,7 +7,7 @@ use flip_net::link::fault::{FaultLink, Faults};
 use flip_net::rng::Rng;
 use flip_net::time::{Duration, Instant};
 use flip_net::wire::Packet;
-use flip_net::{Config, Event, FlipBox, Link, Machine, SendOptions};
+use flip_net::{Config, Event, FlipBox, Link, Machine, Pace, SendOptions};
 
 const RECEIVER: FlipAddress = FlipAddress::new([0xd; 8]);
 const SENDER: FlipAddress = FlipAddress::new([0x5; 8]);
@@ -24,10 +24,11 @@ struct Pair {
 
 impl Pair {
     fn new(faults: Faults) -> (Pair, EndpointId) {
-        let mut boxes = [
-            FlipBox::new(Config::default()),
-            FlipBox::new(Config::default()),
-        ];
+        Pair::with(Config::default(), faults)
+    }
+
+    fn with(config: Config, faults: Faults) -> (Pair, EndpointId) {
+        let mut boxes = [FlipBox::new(config), FlipBox::new(config)];
         boxes
             .iter_mut()
             .for_each(|each| assert_eq!(each.attach(Link::memory()), NetworkId(0)));
@@ -95,12 +96,17 @@ fn message(len: usize) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn sixty_four_mebibytes_go_through_and_take_their_time() {
-    let (mut pair, sender) = Pair::new(Faults {
+/// How long 64 MiB take on a cable that loses nothing, in microseconds.
+fn micros_of_64_mebibytes(pace: Pace) -> u64 {
+    let config = Config {
+        pace: Some(pace),
+        ..Config::default()
+    };
+    let faults = Faults {
         delay: Duration::from_micros(50),
         ..Faults::default()
-    });
+    };
+    let (mut pair, sender) = Pair::with(config, faults);
     let sent = message(64 << 20);
     let options = SendOptions::default();
     let to = RECEIVER.one_way();
@@ -112,9 +118,26 @@ fn sixty_four_mebibytes_go_through_and_take_their_time() {
         pair.joined[0].payload == sent,
         "the message is what was sent"
     );
+    pair.now.as_micros()
+}
+
+#[test]
+fn sixty_four_mebibytes_go_through_and_take_their_time() {
+    let pace = Pace {
+        burst: 1 << 20,
+        per_millisecond: 512 << 10,
+        per_millisecond_max: 512 << 10,
+    };
     // 64 MiB at 512 KiB a millisecond, less the first burst.
-    let took = pair.now.as_micros();
+    let took = micros_of_64_mebibytes(pace);
     assert!((120_000..140_000).contains(&took), "took {took} us");
+    // With a pace that grows by a factor of e every 16 ms: 16 ms * ln (1 + 63 / 8).
+    let faster = Pace {
+        per_millisecond_max: 16 << 20,
+        ..pace
+    };
+    let took = micros_of_64_mebibytes(faster);
+    assert!((34_000..37_000).contains(&took), "took {took} us");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The pace of long messages where no credits hold them back: tokens, and a rate that halves when
-//! somebody misses something.
+//! The pace of long messages where no credits hold them back: tokens, and a rate that grows fast
+//! until somebody misses something. Then it halves, and grows slowly from there: what a network
+//! takes is found quickly once and approached with care afterwards.
 //!
 //! Differs: neither the thesis nor Amoeba has it; it stands in for credits on networks without the
 //! flow-control header, and for multicasts, which have no credits anywhere.
@@ -9,6 +10,10 @@ use crate::time::{Duration, Instant};
 
 /// Fragments of a burst, however slow the pace: at least one long one.
 const BURST_MIN: i64 = 64 << 10;
+/// In so much time of sending the rate grows by a factor of e, as long as nobody has complained.
+const FOLDING_TIME: Duration = Duration::from_millis(16);
+/// After a complaint it grows in so much time of sending by what it began with.
+const GROWTH_TIME: Duration = Duration::from_millis(256);
 /// Complaints closer together are about the same loss.
 const SLOW_DOWN_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -23,6 +28,8 @@ pub(crate) struct Pacer {
     refilled: Instant,
     /// Bytes in a millisecond, as fast as seems good now.
     rate: u64,
+    /// Where the fast growth ends: half of what was once too fast.
+    threshold: u64,
     /// When it was slowed down last.
     slowed: Instant,
 }
@@ -36,11 +43,12 @@ impl Pacer {
             stopped: false,
             refilled: Instant::ZERO,
             rate: pace.map_or(0, |pace| pace.per_millisecond),
+            threshold: u64::MAX,
             slowed: Instant::ZERO,
         }
     }
 
-    /// Lets the tokens grow with time; the rate recovers while something waits.
+    /// Lets the tokens grow with time; the rate grows while something waits.
     pub(crate) fn refill(&mut self, now: Instant, waiting: bool) {
         let Some(pace) = self.pace else { return };
         let gone_by = now.since(self.refilled).as_micros();
@@ -50,9 +58,13 @@ impl Pacer {
         }
         self.refilled = now;
         if waiting {
-            // Back to full speed in a quarter of a second of sending.
-            let grown = gone_by.saturating_mul(pace.per_millisecond) / (1_000 * 256);
-            self.rate = (self.rate + grown.max(1)).min(pace.per_millisecond);
+            let grown = match self.rate < self.threshold {
+                true => self.rate.saturating_mul(gone_by) / FOLDING_TIME.as_micros(),
+                false => pace.per_millisecond.saturating_mul(gone_by) / GROWTH_TIME.as_micros(),
+            };
+            // However long ago the last look was, it says nothing of a rate that was never tried.
+            let grown = grown.clamp(1, self.rate);
+            self.rate = (self.rate + grown).min(pace.per_millisecond_max.max(1));
         }
         let gained = i64::try_from(gained).unwrap_or(i64::MAX);
         let burst = self.burst(pace);
@@ -81,6 +93,7 @@ impl Pacer {
         if now.since(self.slowed) >= SLOW_DOWN_INTERVAL {
             self.slowed = now;
             self.rate = (self.rate / 2).max(pace.per_millisecond / 64).max(1);
+            self.threshold = self.rate;
         }
     }
 
@@ -92,9 +105,65 @@ impl Pacer {
         Some(self.refilled + Duration::from_micros(wait))
     }
 
-    /// What may leave at once, in proportion to the rate.
+    /// What may leave at once: less if the rate is less than it was to begin with.
     fn burst(&self, pace: Pace) -> i64 {
-        let scaled = pace.burst as u128 * self.rate as u128 / pace.per_millisecond.max(1) as u128;
+        let rate = self.rate.min(pace.per_millisecond);
+        let scaled =
+            u128::from(pace.burst) * u128::from(rate) / u128::from(pace.per_millisecond.max(1));
         (scaled as i64).max(BURST_MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace {
+        burst: 1 << 20,
+        per_millisecond: 1_024,
+        per_millisecond_max: 1 << 20,
+    };
+
+    /// Time goes on, a millisecond at a time, while something waits.
+    fn pass(pacer: &mut Pacer, now: &mut Instant, millis: u64) {
+        for _ in 0..millis {
+            *now = *now + Duration::from_millis(1);
+            pacer.refill(*now, true);
+        }
+    }
+
+    #[test]
+    fn the_rate_grows_fast_until_somebody_complains_and_slowly_then() {
+        let (mut pacer, mut now) = (Pacer::new(Some(PACE)), Instant::ZERO);
+        pass(&mut pacer, &mut now, 64);
+        let fast = pacer.rate;
+        assert!((14 << 10..54 << 10).contains(&fast), "{fast}");
+        pacer.slow_down(now);
+        assert_eq!(pacer.rate, fast / 2);
+        pass(&mut pacer, &mut now, 256);
+        let grown = pacer.rate - fast / 2;
+        assert!((1_000..1_100).contains(&grown), "{grown}");
+    }
+
+    #[test]
+    fn the_rate_has_bounds_on_either_side() {
+        let (mut pacer, mut now) = (Pacer::new(Some(PACE)), Instant::ZERO);
+        pass(&mut pacer, &mut now, 1_000);
+        assert_eq!(pacer.rate, PACE.per_millisecond_max);
+        for _ in 0..100 {
+            now = now + SLOW_DOWN_INTERVAL;
+            pacer.slow_down(now);
+        }
+        assert_eq!(pacer.rate, PACE.per_millisecond / 64);
+    }
+
+    #[test]
+    fn who_sends_nothing_does_not_get_faster() {
+        let mut pacer = Pacer::new(Some(PACE));
+        pacer.refill(Instant::from_micros(1_000_000), false);
+        assert_eq!(pacer.rate, PACE.per_millisecond);
+        // Nor does one look after a long time count for more than one doubling.
+        pacer.refill(Instant::from_micros(9_000_000), true);
+        assert_eq!(pacer.rate, 2 * PACE.per_millisecond);
     }
 }

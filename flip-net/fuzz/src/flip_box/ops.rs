@@ -163,6 +163,7 @@ pub(super) fn config(setup: &Setup) -> Config {
         pace: setup.paced.then_some(Pace {
             burst: 2_000,
             per_millisecond: 20,
+            per_millisecond_max: 200,
         }),
         credits_max: 3,
         credits_owed_max: 2,

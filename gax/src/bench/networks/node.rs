@@ -37,10 +37,7 @@ pub(super) fn pair(devices: [Arc<dyn Device>; 2], len: usize, spins: bool) -> [N
     let mut numbers = 0..2;
     devices.map(|device| {
         let at = numbers.next().expect("two devices");
-        let mut flip = FlipBox::new(Config {
-            pace: None,
-            ..Config::default()
-        });
+        let mut flip = FlipBox::new(Config::default());
         flip.attach(device.link());
         let interface = flip.interface();
         let endpoint = flip.register(interface, addresses[at]);
