@@ -127,7 +127,7 @@ mod tests {
     /// Time goes on, a millisecond at a time, while something waits.
     fn pass(pacer: &mut Pacer, now: &mut Instant, millis: u64) {
         for _ in 0..millis {
-            *now = *now + Duration::from_millis(1);
+            *now += Duration::from_millis(1);
             pacer.refill(*now, true);
         }
     }
@@ -151,7 +151,7 @@ mod tests {
         pass(&mut pacer, &mut now, 1_000);
         assert_eq!(pacer.rate, PACE.per_millisecond_max);
         for _ in 0..100 {
-            now = now + SLOW_DOWN_INTERVAL;
+            now += SLOW_DOWN_INTERVAL;
             pacer.slow_down(now);
         }
         assert_eq!(pacer.rate, PACE.per_millisecond / 64);
