@@ -2,6 +2,7 @@
 //! late and twice, and bytes that nobody sealed. Only what was sealed is ever accepted, once.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use arbitrary::{Arbitrary, Unstructured};
 use flip_net::address::LinkAddress;
@@ -77,7 +78,7 @@ fn id(number: u64) -> SenderId {
 /// Opens what `data` says.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(secret_of(data));
     for _ in 0..OPS_MAX {
         if input.is_empty() {
             break;
@@ -88,7 +89,19 @@ pub fn run(data: &[u8]) {
     }
 }
 
+/// A secret of this input alone. The fuzzer sees what is compared and writes it into later inputs:
+/// with one secret for all, a frame that was sealed for one input would be a forgery in another, and
+/// a good one.
+fn secret_of(data: &[u8]) -> [u8; 32] {
+    let mut hasher = DefaultHasher::new();
+    data.hash(&mut hasher);
+    let mut secret = [0; 32];
+    Rng::new(hasher.finish()).fill(&mut secret);
+    secret
+}
+
 struct Bench {
+    secret: [u8; 32],
     now: Instant,
     epoch: u32,
     receiver: Sealer,
@@ -100,10 +113,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Bench {
-        let key = || Key::new([0x4b; 32], 0);
+    fn new(secret: [u8; 32]) -> Bench {
+        let key = || Key::new(secret, 0);
         let other = |number| Sealer::new(key(), id(number), SealConfig::default());
         let mut bench = Bench {
+            secret,
             now: Instant::ZERO,
             epoch: 0,
             receiver: Sealer::new(key(), id(1), config()),
@@ -181,7 +195,7 @@ impl Bench {
         let grace = Duration::from_millis(grace.into());
         let others = self.others.iter_mut().take(if all { 3 } else { 1 });
         for sealer in others.chain([&mut self.receiver]) {
-            let key = Key::new([0x4c; 32], self.epoch);
+            let key = Key::new(self.secret, self.epoch);
             sealer.rekey(self.now, key, grace).expect("a later epoch");
         }
     }
