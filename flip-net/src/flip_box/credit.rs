@@ -169,6 +169,11 @@ impl Credits {
         self.by_ask.first().map(|(at, _)| *at)
     }
 
+    /// Whether a neighbour was blocked and is not any more.
+    pub(crate) fn has_unblocked(&self) -> bool {
+        !self.unblocked.is_empty()
+    }
+
     /// The next neighbour that was blocked and is not any more.
     pub(crate) fn poll_unblocked(&mut self) -> Option<Neighbour> {
         self.unblocked.pop_front()

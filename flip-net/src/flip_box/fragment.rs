@@ -5,6 +5,8 @@
 //!
 //! Implements: [Thesis §2.4.1], fragments; facts sheet 1.7.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::credit::{Due, Neighbour};
@@ -26,7 +28,7 @@ impl FlipBox {
     ) {
         step!(self.walk);
         if payload.len() <= self.link(network).payload_len_max() {
-            return self.put_shared(network, to, repr, payload.clone());
+            return self.put_shared(network, to, repr, Cow::Borrowed(payload));
         }
         if !self.has_queue_room(payload.len()) {
             return self.stats.drop(Drop::QueueFull);
@@ -123,11 +125,19 @@ impl FlipBox {
 
     /// Moves the next waiting fragment to the frames that leave, if pace and credits allow.
     pub(super) fn next_fragment(&mut self) {
+        if self.fragments.is_empty() && !self.credits.has_unblocked() {
+            return;
+        }
         let networks = &self.networks;
         let room = |network: NetworkId| networks[usize::from(network.0)].link.payload_len_max();
         let piece = self.fragments.pop(self.now, &mut self.credits, room);
         let Some(piece) = piece else { return };
-        self.put_shared(piece.to.0, piece.to.1, piece.repr, piece.payload);
+        self.put_shared(
+            piece.to.0,
+            piece.to.1,
+            piece.repr,
+            Cow::Owned(piece.payload),
+        );
         if let Some(neighbour) = piece.released {
             self.release(neighbour);
         }

@@ -5,7 +5,7 @@
 //!
 //! Implements: [Thesis §2.3], Fig. 2.3; facts sheet 1.8.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -415,36 +415,30 @@ impl FlipBox {
     pub(super) fn deliver(&mut self, skipped: Option<InterfaceId>, fragment: Fragment) {
         step!(self.walk);
         let endpoints = self.host.endpoints_of(fragment.destination).iter();
-        let mut targets: VecDeque<(InterfaceId, EndpointId)> = endpoints
+        let targets = endpoints
             .map(|&id| (self.host.endpoints[&id].interface, id))
-            .filter(|(interface, _)| Some(*interface) != skipped)
-            .collect();
-        if !fragment.multicast {
-            targets.truncate(1);
-        }
-        if fragment.total as usize == fragment.payload.len() && self.host.is_local(fragment.source)
-        {
-            self.stats.local += targets.len() as u64;
-        }
-        self.stats.delivered += targets.len() as u64;
-        let last = targets.pop_back();
-        for (interface, endpoint) in targets {
-            let fragment = fragment.clone();
+            .filter(|(interface, _)| Some(*interface) != skipped);
+        let most = if fragment.multicast { usize::MAX } else { 1 };
+        let mut targets = targets.take(most).peekable();
+        let is_from_here = fragment.total as usize == fragment.payload.len()
+            && self.host.is_local(fragment.source);
+        let mut fragment = Some(fragment);
+        let mut count = 0;
+        while let Some((interface, endpoint)) = targets.next() {
+            count += 1;
+            let (fragment, held_for) = match targets.peek() {
+                Some(_) => (fragment.clone(), None),
+                None => (fragment.take(), self.held.take()),
+            };
             let event = Event::Fragment {
                 interface,
                 endpoint,
-                fragment,
+                fragment: fragment.expect("only the last one takes it"),
             };
-            self.events.push_back((event, None));
+            self.events.push_back((event, held_for));
         }
-        if let Some((interface, endpoint)) = last {
-            let event = Event::Fragment {
-                interface,
-                endpoint,
-                fragment,
-            };
-            self.events.push_back((event, self.held.take()));
-        }
+        self.stats.delivered += count;
+        self.stats.local += if is_from_here { count } else { 0 };
     }
 
     /// Tells the sender that a message, or a piece of it, came back.

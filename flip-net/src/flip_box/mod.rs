@@ -38,6 +38,7 @@ mod sizes;
 mod stats;
 mod switch;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -319,10 +320,16 @@ impl FlipBox {
     }
 
     /// The same with a part of a message, which is copied only if it is short.
-    fn put_shared(&mut self, network: NetworkId, to: LinkAddress, repr: Repr, payload: Bytes) {
+    fn put_shared(
+        &mut self,
+        network: NetworkId,
+        to: LinkAddress,
+        repr: Repr,
+        payload: Cow<'_, Bytes>,
+    ) {
         match payload.len() < SHARED_LEN_MIN {
             true => self.put(network, to, repr, &payload),
-            false => self.put_parts(network, to, repr, b"", payload),
+            false => self.put_parts(network, to, repr, b"", payload.into_owned()),
         }
     }
 
