@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::disallowed_types, reason = "nothing in here is replayed")]
 
+mod alarm;
 pub mod capture;
 mod drops;
 pub mod ethernet;
@@ -20,6 +21,7 @@ pub mod memory;
 pub mod namespace;
 mod os;
 pub mod shm;
+mod traffic;
 pub mod tunnel;
 pub mod udp;
 

@@ -22,11 +22,10 @@
 //! A drawn station is asked for by PACKET_MR_UNICAST. Interfaces without a filter for it (veth and
 //! bridge among them) are promiscuous then, by the doing of the kernel.
 //!
-//! Frames come in through a ring that is shared with the kernel, so that there is one system call
-//! for a wait and none for the frames that are there. It takes 4 MiB (more only for packets beyond
-//! 64 KiB); a system that has no room for that gives frames in batches, by another system call.
-//! What arrives while the ring, or the buffer of the socket, is full is counted when drops are
-//! asked for.
+//! While frames come one at a time, each is one system call that waits for it, as short as there
+//! is: a ring that is shared with the kernel has to be waited for by `ppoll`, which costs more than
+//! the copy that it spares. Many come in batches. What arrives while the buffer of the socket is
+//! full is counted when drops are asked for.
 //!
 //! Whatever the interface does, the device stays: frames that do not leave are losses, and when the
 //! interface is up again they leave again.
@@ -37,7 +36,6 @@ mod bare;
 mod config;
 mod header;
 mod intake;
-mod ring;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -52,8 +50,7 @@ use socket2::Socket;
 
 use super::drops::Drops;
 use super::os::batch::{self, BATCH_MAX, Message};
-use super::os::bell::Bell;
-use super::os::poll::poll;
+use super::os::interrupt::Interrupt;
 use super::{Device, Sink};
 use crate::Frame;
 use crate::address::LinkAddress;
@@ -70,7 +67,7 @@ const GROUPS_MAX: usize = 4_096;
 
 /// A frame that is not longer is copied into one piece to be sent: to the kernel that is less work
 /// than several parts.
-const PIECE_LEN_MAX: usize = 2_048;
+const PIECE_LEN_MAX: usize = 256;
 
 /// Why a frame was not given.
 #[derive(Clone, Copy)]
@@ -81,19 +78,17 @@ enum Reason {
     OtherStation,
     TooLong,
     Malformed,
-    RingFull,
     BufferFull,
 }
 
 /// In the order of [`Reason`].
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 7] = [
     "from this station",
     "from a group or nobody",
     "for a group that is not listened to",
     "for another station",
     "too long",
     "malformed",
-    "ring full",
     "receive buffer full",
 ];
 
@@ -103,7 +98,6 @@ pub struct EthernetDevice {
     own: Address,
     interface: u32,
     socket: Socket,
-    bell: Bell,
     groups: RwLock<BTreeSet<Address>>,
     intake: Intake,
     drops: Drops<{ REASONS.len() }>,
@@ -113,29 +107,22 @@ pub struct EthernetDevice {
 impl EthernetDevice {
     /// Attaches a processor to an interface of the network namespace of this thread.
     pub fn open(config: &EthernetConfig) -> Result<EthernetDevice, EthernetError> {
-        EthernetDevice::open_with(config, Intake::ring)
+        EthernetDevice::open_with(config, Interrupt::new())
     }
 
-    /// Frames come in through what `ring` makes, if it makes something.
+    /// A receive blocks only if it can be interrupted.
     fn open_with(
         config: &EthernetConfig,
-        ring: impl FnOnce(&Socket, usize) -> Option<Intake>,
+        interrupt: Option<Interrupt>,
     ) -> Result<EthernetDevice, EthernetError> {
         let interface = socket::find(&config.interface)?;
         let own = socket::choose_station(config, &interface)?;
         let mtu = socket::choose_mtu(config, &interface)?;
         let len_max = HEADER_LEN + FLOW_HEADER_LEN + mtu;
-        let mut socket = socket::new(config)?;
-        let intake = match ring(&socket, len_max) {
-            Some(intake) => intake,
-            None => {
-                // The first one may have half a ring.
-                socket = socket::new(config)?;
-                Intake::calls(len_max)
-            }
-        };
+        let socket = socket::new(config)?;
         socket::attach(&socket, config, &interface, own)?;
-        let bell = Bell::new().map_err(|source| EthernetError::System {
+        let intake = Intake::new(len_max, interrupt);
+        let intake = intake.map_err(|source| EthernetError::System {
             what: "make a wake-up call",
             interface: config.interface.clone(),
             source,
@@ -148,7 +135,6 @@ impl EthernetDevice {
             own,
             interface: interface.index,
             socket,
-            bell,
             groups: RwLock::new(BTreeSet::new()),
             intake,
             drops: Drops::new(REASONS),
@@ -207,21 +193,6 @@ impl EthernetDevice {
                 return self.lose();
             }
         }
-    }
-
-    /// Gives a bounded number of the frames that are there; says how many there were and how many
-    /// of them were given. `is_ready`: there is said to be something.
-    fn look(&self, is_ready: bool, sink: &mut Sink<'_>) -> (usize, usize) {
-        let mut given = 0;
-        let looked = self.intake.look(&self.socket, is_ready, |frame, is_cut| {
-            given += self.take(frame, is_cut, sink);
-        });
-        let count = looked.unwrap_or_else(|_| {
-            // The interface went down; whatever was under way is gone.
-            self.lose();
-            0
-        });
-        (count, given)
     }
 
     /// Gives a frame to the sink if it is for this station; says how many.
@@ -285,19 +256,22 @@ impl Device for EthernetDevice {
 
     fn send(&self, frames: &[Frame]) {
         let len_max = FLOW_HEADER_LEN + self.link.mtu;
-        let mut addressed = Vec::with_capacity(frames.len());
-        for frame in frames {
-            match header::destination(frame.to) {
-                Some(to) if frame.len() <= len_max => addressed.push((to, frame)),
-                _ => self.lose(),
+        let addressed = frames.iter().filter_map(|frame| {
+            match header::destination(frame.to).filter(|_| frame.len() <= len_max) {
+                Some(to) => Some((to, frame)),
+                None => {
+                    self.lose();
+                    None
+                }
             }
+        });
+        if frames.len() == 1 {
+            return addressed.for_each(|(to, frame)| self.send_one(to, frame));
         }
-        match addressed.as_slice() {
-            [(to, frame)] => self.send_one(*to, frame),
-            many => many
-                .chunks(BATCH_MAX)
-                .for_each(|batch| self.send_batch(batch)),
-        }
+        let addressed: Vec<_> = addressed.collect();
+        addressed
+            .chunks(BATCH_MAX)
+            .for_each(|batch| self.send_batch(batch));
     }
 
     fn listen(&self, group: u64, on: bool) {
@@ -320,28 +294,19 @@ impl Device for EthernetDevice {
     }
 
     fn receive(&self, wait: Duration, sink: &mut Sink<'_>) -> usize {
-        let waits = wait > Duration::ZERO;
-        // A look at the ring is free. Without one it is a system call, and one that finds nothing
-        // is only for those who do not want to wait; the others are told when to look.
-        if self.intake.is_ring() || !waits {
-            let (count, given) = self.look(false, sink);
-            if count > 0 || !waits {
-                return given;
-            }
+        let mut given = 0;
+        let received = self.intake.receive(&self.socket, wait, |frame, is_cut| {
+            given += self.take(frame, is_cut, sink);
+        });
+        if received.is_err() {
+            // The interface went down; whatever was under way is gone.
+            self.lose();
         }
-        let sources = [Some(self.socket.as_fd()), Some(self.bell.as_fd())];
-        let [ready, rung] = poll(sources, wait);
-        if rung {
-            self.bell.quiet();
-        }
-        match ready {
-            true => self.look(true, sink).1,
-            false => 0,
-        }
+        given
     }
 
     fn wake(&self) {
-        self.bell.ring();
+        self.intake.wake();
     }
 
     fn lost(&self) -> u64 {
@@ -349,12 +314,8 @@ impl Device for EthernetDevice {
     }
 
     fn drops(&self) -> BTreeMap<&'static str, u64> {
-        let full = match self.intake.is_ring() {
-            true => Reason::RingFull,
-            false => Reason::BufferFull,
-        };
         let overflow = socket::take_overflow(&self.socket);
-        self.drops.add(full as usize, overflow);
+        self.drops.add(Reason::BufferFull as usize, overflow);
         self.drops.table()
     }
 }

@@ -1,4 +1,4 @@
-//! Frames that no device of ours sends, through the ring and without one.
+//! Frames that no device of ours sends, to one that may block in a receive and one that may not.
 
 use std::time::{Duration as StdDuration, Instant};
 
@@ -13,8 +13,6 @@ mod support;
 const OWN: Address = [2, 0, 0, 0, 0, 1];
 const OTHER: Address = [2, 0, 0, 0, 0, 2];
 const MTU: usize = 1_000;
-/// Frames that a ring for this mtu holds: 4 MiB of 2 KiB each.
-const RING_LEN: usize = 2_048;
 
 /// A loopback interface, a processor on it, and a socket that sends anything.
 struct Host {
@@ -24,10 +22,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(
-        mtu: Option<usize>,
-        ring: impl FnOnce(&Socket, usize) -> Option<Intake> + Send,
-    ) -> Option<Host> {
+    fn new(mtu: Option<usize>, interrupt: Option<Interrupt>) -> Option<Host> {
         let namespace = support::Namespace::new()?;
         let opened = within(&namespace.name, || {
             let config = EthernetConfig {
@@ -35,7 +30,7 @@ impl Host {
                 station: Station::Drawn(OWN),
                 mtu,
             };
-            let device = EthernetDevice::open_with(&config, ring).unwrap();
+            let device = EthernetDevice::open_with(&config, interrupt).unwrap();
             let socket = Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, None).unwrap();
             socket.bind(&name::all_frames_of(device.interface)).unwrap();
             (device, socket)
@@ -46,18 +41,6 @@ impl Host {
             device,
             socket,
         })
-    }
-
-    fn with_ring(mtu: Option<usize>) -> Option<Host> {
-        let host = Host::new(mtu, Intake::ring)?;
-        assert!(host.device.intake.is_ring(), "a ring can be had here");
-        Some(host)
-    }
-
-    fn without_ring(mtu: Option<usize>) -> Option<Host> {
-        let host = Host::new(mtu, |_, _| None)?;
-        assert!(!host.device.intake.is_ring(), "the ring was refused");
-        Some(host)
     }
 
     fn send(&self, to: Address, from: Address, bytes: &[u8]) {
@@ -112,10 +95,14 @@ impl Host {
     }
 }
 
-/// Checks something with a ring, and without one.
+/// Checks something where a receive may block, and where none may.
 fn with_both(mtu: Option<usize>, check: impl Fn(&Host)) {
-    for host in [Host::with_ring, Host::without_ring] {
-        let Some(host) = host(mtu) else { return };
+    let interrupt = Interrupt::new();
+    assert!(interrupt.is_some(), "nobody uses the signal here");
+    for interrupt in [interrupt, None] {
+        let Some(host) = Host::new(mtu, interrupt) else {
+            return;
+        };
         check(&host);
     }
 }
@@ -175,7 +162,7 @@ fn the_kernel_keeps_back_what_is_none_of_ours() {
 fn frames_of_every_size_come_whole() {
     with_both(Some(MTU), |host| {
         let sizes: Vec<usize> = (0..=FLOW_HEADER_LEN + MTU).collect();
-        // Several times around the ring.
+        // One, and many at once.
         for sizes in sizes.chunks(100).cycle().take(60) {
             let sent = sizes.iter().map(|len| vec![*len as u8; *len]);
             let sent: Vec<_> = sent.collect();
@@ -205,29 +192,8 @@ fn the_longest_frames_come_whole() {
 }
 
 #[test]
-fn a_full_ring_drops_what_comes_and_goes_on() {
-    let Some(host) = Host::with_ring(Some(MTU)) else {
-        return;
-    };
-    let (mut first, mut taken) = (0, 0);
-    for _ in 0..3 {
-        let end = host.overflow("ring full", first);
-        let numbers = host.numbers();
-        assert!(numbers.len() >= RING_LEN, "a ring was there");
-        assert_eq!(numbers[0], first);
-        // There is room again, and not only at the place where it was full.
-        host.send(OWN, OTHER, &end.to_be_bytes());
-        assert_eq!(host.receive(1)[0].1, end.to_be_bytes());
-        taken += numbers.len() as u64 + 1;
-        first = end + 1;
-        assert_eq!(host.count("ring full") + taken, u64::from(first));
-    }
-    assert_eq!(host.device.drops().len(), 1);
-}
-
-#[test]
 fn a_full_buffer_drops_what_comes_and_goes_on() {
-    let Some(host) = Host::without_ring(Some(MTU)) else {
+    let Some(host) = Host::new(Some(MTU), None) else {
         return;
     };
     host.device.socket.set_recv_buffer_size(1 << 16).unwrap();
@@ -236,21 +202,6 @@ fn a_full_buffer_drops_what_comes_and_goes_on() {
     host.send(OWN, OTHER, &end.to_be_bytes());
     assert_eq!(host.receive(1)[0].1, end.to_be_bytes());
     assert_eq!(host.device.drops().len(), 1);
-}
-
-#[test]
-fn half_a_ring_is_no_ring() {
-    // Made once and not read, then once more, which the kernel refuses.
-    let twice = |socket: &Socket, len_max| {
-        let _first = Intake::ring(socket, len_max)?;
-        assert!(Intake::ring(socket, len_max).is_none(), "one is enough");
-        None
-    };
-    let Some(host) = Host::new(Some(MTU), twice) else {
-        return;
-    };
-    host.send(OWN, OTHER, &[5; 60]);
-    assert_eq!(host.receive(1)[0].1, [5; 60]);
 }
 
 #[test]
@@ -275,6 +226,26 @@ fn an_interface_that_goes_down_is_noticed_once() {
         host.socket.take_error().unwrap();
         host.send(OWN, OTHER, &[2; 60]);
         assert_eq!(host.receive(1)[0].1, [2; 60]);
+    });
+}
+
+#[test]
+fn a_wait_is_over_when_it_should_be() {
+    with_both(Some(MTU), |host| {
+        for wait in [200, 3_000, 50] {
+            let wait = Duration::from_micros(wait);
+            for _ in 0..20 {
+                // Now frames flow, as far as the device knows.
+                host.send(OWN, OTHER, &[5; 60]);
+                host.receive(1);
+                let begun = Instant::now();
+                let mut none = |_: LinkAddress, _: &[u8]| panic!("no frame");
+                while begun.elapsed() < StdDuration::from_micros(wait.as_micros()) {
+                    host.device.receive(wait, &mut none);
+                }
+                assert!(begun.elapsed() < StdDuration::from_secs(10));
+            }
+        }
     });
 }
 

@@ -180,6 +180,32 @@ impl Inbox {
         Ok(received as usize)
     }
 
+    /// The plainest receive there is: waits for one message, as long as the socket lets it. Who sent
+    /// it is not asked. Says that it came: 1.
+    pub(in crate::driver) fn receive_one(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let room = &mut self.buffers[0];
+        // SAFETY: the buffer lives during the call and has the length that is given.
+        let len = unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                room.as_mut_ptr().cast(),
+                room.len(),
+                libc::MSG_TRUNC,
+            )
+        };
+        if len < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // It says how long the message was, not how much of it is here.
+        let len = len as usize;
+        self.came[0] = Came {
+            len: len.min(room.len()),
+            is_cut: len > room.len(),
+            segment: None,
+        };
+        Ok(1)
+    }
+
     /// Room for one message that is received by other means.
     pub(in crate::driver) fn room(&mut self) -> &mut [u8] {
         &mut self.buffers[0]

@@ -9,6 +9,7 @@
 pub(super) mod batch;
 pub(super) mod bell;
 pub(super) mod interface;
+pub(super) mod interrupt;
 pub(super) mod name;
 pub(super) mod option;
 pub(super) mod poll;

@@ -21,8 +21,6 @@ pub(in crate::driver) unsafe trait Plain {}
 unsafe impl Plain for libc::c_int {}
 // SAFETY: an int, two shorts and eight bytes; no padding.
 unsafe impl Plain for libc::packet_mreq {}
-// SAFETY: four ints.
-unsafe impl Plain for libc::tpacket_req {}
 // SAFETY: two ints.
 unsafe impl Plain for libc::tpacket_stats {}
 

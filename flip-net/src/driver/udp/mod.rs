@@ -14,7 +14,6 @@
 //!
 //! Implements: DESIGN 6, sending and receiving.
 
-mod alarm;
 mod config;
 mod control;
 mod directory;
@@ -33,6 +32,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::alarm::{Alarm, Ends};
 use super::drops::Drops;
 use super::os::random::random_u64;
 use super::{Device, Guard, Sink};
@@ -40,7 +40,6 @@ use crate::Frame;
 use crate::address::LinkAddress;
 use crate::link::Link;
 use crate::time::Duration;
-use alarm::Alarm;
 pub use config::{UdpConfig, UdpError};
 use directory::{Directory, number_of};
 use probe::Probing;
@@ -117,7 +116,7 @@ impl UdpDevice {
             receiving: Mutex::new(Receiving::new()),
             segmentation: Segmentation::new(sockets::cuts_segments(&socket)),
             socket,
-            alarm: Alarm::new(Arc::clone(&waker)),
+            alarm: Alarm::new(Arc::clone(&waker) as Arc<dyn Ends>),
             waker,
             guard,
             drops: Drops::new(DROPS),

@@ -1,9 +1,8 @@
 //! Waiting for datagrams, and sorting what came.
 //!
 //! Without a group there is one socket to watch, and a wait is one system call: a receive that
-//! blocks, ended by a frame, by a wake-up, or by the alarm. That is for times when frames flow; when
-//! nothing came for a whole wait, it is left to `ppoll`, which needs no alarm. With a group there
-//! are two sockets, and always `ppoll`.
+//! blocks, ended by a frame, by a wake-up, or by the alarm. That is for times when frames flow (see
+//! `traffic`). With a group there are two sockets, and always `ppoll`.
 //!
 //! Small datagrams that come one at a time are taken by the plainest call there is. Who gets more
 //! than that, several long ones at once, asks the kernel for batches, and to put datagrams together
@@ -20,10 +19,9 @@ use crate::driver::Sink;
 use crate::driver::os::batch::{BATCH_MAX, Inbox};
 use crate::driver::os::name::normalised;
 use crate::driver::os::poll::poll;
+use crate::driver::traffic::Traffic;
 use crate::time::Duration;
 
-/// So many receives that wait for one datagram, then one looks whether there are more.
-const LOOK_EVERY: u32 = 32;
 /// The longest wait that nothing can end.
 const DEAF_WAIT_MAX: Duration = Duration::from_millis(5);
 /// So many bytes by one call are a long message.
@@ -35,11 +33,7 @@ const _: () = assert!(BUFFER_LEN > DATAGRAM_LEN_MAX);
 /// What whoever has the receive role keeps.
 pub(super) struct Receiving {
     inbox: Inbox,
-    /// The last wait ended by a datagram.
-    pub(super) flows: bool,
-    /// The last full batch had more than one datagram.
-    crowded: bool,
-    receives: u32,
+    pub(super) traffic: Traffic,
     /// The kernel puts datagrams together.
     joins: bool,
 }
@@ -55,9 +49,7 @@ impl Receiving {
     pub(super) fn new() -> Receiving {
         Receiving {
             inbox: Inbox::new(BUFFER_LEN),
-            flows: false,
-            crowded: false,
-            receives: 0,
+            traffic: Traffic::default(),
             joins: false,
         }
     }
@@ -69,23 +61,11 @@ impl Receiving {
         count.unwrap_or(0)
     }
 
-    /// Whether the next receive that blocks is for one plain datagram. Looking for a second one is
-    /// dear if there never is one, so it is done only now and then until there is.
-    fn is_plain(&mut self) -> bool {
-        self.receives = self.receives.wrapping_add(1);
-        !self.joins && !self.crowded && !self.receives.is_multiple_of(LOOK_EVERY)
-    }
-
     /// Waits for something, and takes it, with as much else as there is if this is the time to look.
-    fn wait_and_take(&mut self, socket: &UdpSocket) -> usize {
-        let looks = self.crowded || self.receives.is_multiple_of(LOOK_EVERY);
+    fn wait_and_take(&mut self, socket: &UdpSocket, looks: bool) -> usize {
         let most = if looks { BATCH_MAX } else { 1 };
         let count = self.inbox.receive(socket.as_fd(), most, true);
-        let count = count.unwrap_or(0);
-        if looks {
-            self.crowded = count > 1;
-        }
-        count
+        count.unwrap_or(0)
     }
 }
 
@@ -112,16 +92,19 @@ impl UdpDevice {
     }
 
     fn receive_own(&self, receiving: &mut Receiving, wait: Duration, sink: &mut Sink<'_>) -> usize {
-        if wait > Duration::ZERO && receiving.flows && self.alarm.arm(wait) {
-            if receiving.is_plain() {
+        if wait > Duration::ZERO && receiving.traffic.flows() && self.alarm.arm(wait) {
+            let looks = receiving.traffic.looks();
+            if !receiving.joins && !looks {
                 let came = self.socket.recv_from(receiving.inbox.room());
-                receiving.flows = !self.alarm.disarm() && came.is_ok();
+                let by_frame = !self.alarm.disarm() && came.is_ok();
+                receiving.traffic.blocked(usize::from(by_frame), false);
                 let Ok((len, from)) = came else { return 0 };
                 let bytes = &mut receiving.inbox.room()[..len];
                 return self.take_message(normalised(from), bytes, None, By::Own, sink);
             }
-            let count = receiving.wait_and_take(&self.socket);
-            receiving.flows = !self.alarm.disarm() && count > 0;
+            let count = receiving.wait_and_take(&self.socket, looks);
+            let by_frames = if self.alarm.disarm() { 0 } else { count };
+            receiving.traffic.blocked(by_frames, looks);
             return self.sort(receiving, By::Own, count, sink);
         }
         let ready = wait == Duration::ZERO || poll([Some(self.socket.as_fd())], wait)[0];
@@ -131,8 +114,7 @@ impl UdpDevice {
             0
         };
         let given = self.sort(receiving, By::Own, count, sink);
-        // Looking without waiting says nothing about how the next wait will end.
-        receiving.flows = given > 0 || (receiving.flows && wait == Duration::ZERO);
+        receiving.traffic.polled(given, wait > Duration::ZERO);
         given
     }
 

@@ -366,7 +366,7 @@ fn a_blocked_receiver_is_woken_in_every_way_of_waiting() {
             if round % 2 == 0 && std::ptr::eq(device, &plain) {
                 peer.send(&[frame(plain.station(), vec![1])]);
                 receive(&plain, 1);
-                assert!(device.receiving.lock().unwrap().flows);
+                assert!(device.receiving.lock().unwrap().traffic.flows());
             }
             let begun = StdInstant::now();
             std::thread::scope(|scope| {
@@ -386,12 +386,12 @@ fn a_wait_ends_at_its_deadline_also_while_frames_flow() {
     for _ in 0..20 {
         b.send(&[frame(a.station(), vec![1])]);
         receive(&a, 1);
-        assert!(a.receiving.lock().unwrap().flows);
+        assert!(a.receiving.lock().unwrap().traffic.flows());
         let begun = StdInstant::now();
         assert_eq!(look(&a, SHORT), []);
         assert!(begun.elapsed() >= StdDuration::from_micros(SHORT.as_micros()));
         assert!(begun.elapsed() < StdDuration::from_secs(10));
-        assert!(!a.receiving.lock().unwrap().flows);
+        assert!(!a.receiving.lock().unwrap().traffic.flows());
     }
 }
 

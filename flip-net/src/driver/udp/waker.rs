@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{SockAddr, SockRef};
 
+use crate::driver::alarm::Ends;
+
 /// The sending end of wake-ups.
 pub(super) struct Waker {
     socket: UdpSocket,
@@ -35,13 +37,6 @@ impl Waker {
         }
     }
 
-    /// Sends one more wake-up; says whether it left.
-    pub(super) fn insist(&self) -> bool {
-        let socket = SockRef::from(&self.socket);
-        let sent = socket.send_to_with_flags(&[], &self.own, libc::MSG_DONTWAIT);
-        sent.is_ok()
-    }
-
     /// A receive is over. A datagram that is still under way ends the next one too early, which
     /// does no harm; but none is lost: also not if the kernel had no room for it, since then there
     /// were frames to return for.
@@ -51,15 +46,24 @@ impl Waker {
         }
     }
 
-    /// Ends all receiving on the own socket: nothing can wake it any more.
-    pub(super) fn hang_up(&self) {
-        self.is_deaf.store(true, Ordering::Release);
-        // It says that the socket is not connected, and does it.
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Read);
-    }
-
     /// Whether it has come to that.
     pub(super) fn is_deaf(&self) -> bool {
         self.is_deaf.load(Ordering::Acquire)
+    }
+}
+
+impl Ends for Waker {
+    /// Sends one more wake-up; says whether it left.
+    fn insist(&self) -> bool {
+        let socket = SockRef::from(&self.socket);
+        let sent = socket.send_to_with_flags(&[], &self.own, libc::MSG_DONTWAIT);
+        sent.is_ok()
+    }
+
+    /// Ends all receiving on the own socket: nothing can wake it any more.
+    fn hang_up(&self) {
+        self.is_deaf.store(true, Ordering::Release);
+        // It says that the socket is not connected, and does it.
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Read);
     }
 }

@@ -10,7 +10,6 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration as StdDuration, Instant as StdInstant};
 
-use super::waker::Waker;
 use crate::time::Duration;
 
 const NEVER: u64 = u64::MAX;
@@ -26,6 +25,15 @@ const WAITING: u8 = 1;
 /// Somebody did, and was rung for.
 const RUNG: u8 = 2;
 
+/// What an alarm rings: it ends the receive that blocks.
+pub(super) trait Ends: Send + Sync {
+    /// Tries to; says whether it could be tried.
+    fn insist(&self) -> bool;
+
+    /// It could not be tried for long. What is left is to end receiving for good.
+    fn hang_up(&self) {}
+}
+
 /// Watches one deadline at a time; its thread starts when it is first needed.
 pub(super) struct Alarm {
     shared: Arc<Shared>,
@@ -34,7 +42,7 @@ pub(super) struct Alarm {
 
 struct Shared {
     epoch: StdInstant,
-    waker: Arc<Waker>,
+    ends: Arc<dyn Ends>,
     /// The deadline of the wait that is on, or was on last; microseconds of the epoch.
     deadline: AtomicU64,
     state: AtomicU8,
@@ -46,11 +54,11 @@ struct Shared {
 
 impl Alarm {
     /// An alarm that rings so.
-    pub(super) fn new(waker: Arc<Waker>) -> Alarm {
+    pub(super) fn new(ends: Arc<dyn Ends>) -> Alarm {
         Alarm {
             shared: Arc::new(Shared {
                 epoch: StdInstant::now(),
-                waker,
+                ends,
                 deadline: AtomicU64::new(NEVER),
                 state: AtomicU8::new(IDLE),
                 looks_at: AtomicU64::new(NEVER),
@@ -65,7 +73,7 @@ impl Alarm {
     pub(super) fn arm(&self, wait: Duration) -> bool {
         let thread = self.thread.get_or_init(|| {
             let shared = Arc::clone(&self.shared);
-            let thread = std::thread::Builder::new().name("udp-alarm".to_owned());
+            let thread = std::thread::Builder::new().name("alarm".to_owned());
             thread.spawn(move || shared.watch()).ok()
         });
         if thread.is_none() {
@@ -80,6 +88,12 @@ impl Alarm {
             self.shared.call();
         }
         true
+    }
+
+    /// Rings now, again and again until the wait is over; if nobody waits there is nothing to do.
+    pub(super) fn hasten(&self) {
+        self.shared.deadline.store(0, Ordering::SeqCst);
+        self.shared.call();
     }
 
     /// The wait is over. Says whether the alarm rang.
@@ -154,11 +168,11 @@ impl Shared {
         if first.is_ok() {
             *failures = 0;
         }
-        if !self.waker.insist() {
+        if !self.ends.insist() {
             *failures += 1;
         }
         if *failures >= FAILURES_MAX {
-            self.waker.hang_up();
+            self.ends.hang_up();
         }
     }
 }
@@ -166,30 +180,47 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, UdpSocket};
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+    /// Sends empty datagrams.
+    struct Sends(UdpSocket, SocketAddr);
+
+    impl Ends for Sends {
+        fn insist(&self) -> bool {
+            self.0.send_to(&[], self.1).is_ok()
+        }
+    }
+
+    /// A wait that is ended before its time.
+    const LATER: Duration = Duration::from_secs(3_000);
 
     #[test]
-    fn an_alarm_rings_at_the_end_of_a_wait_and_not_when_taken_back() {
+    fn an_alarm_rings_at_the_end_of_a_wait_or_when_told_and_not_when_taken_back() {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let timeout = Some(StdDuration::from_secs(20));
         socket.set_read_timeout(timeout).unwrap();
-        let waker = Waker::new(&socket, socket.local_addr().unwrap()).unwrap();
-        let alarm = Alarm::new(Arc::new(waker));
+        let own = socket.local_addr().unwrap();
+        let alarm = Alarm::new(Arc::new(Sends(socket.try_clone().unwrap(), own)));
         let hour = Duration::from_secs(3_600);
         for wait in [
             hour,
             Duration::from_millis(3),
             hour,
+            LATER,
             Duration::from_micros(200),
         ] {
             let begun = StdInstant::now();
             assert!(alarm.arm(wait));
+            if wait == LATER {
+                alarm.hasten();
+            }
             if wait == hour {
                 assert!(!alarm.disarm());
                 continue;
             }
             assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 0);
-            assert!(begun.elapsed() >= StdDuration::from_micros(wait.as_micros()));
+            let least = if wait == LATER { Duration::ZERO } else { wait };
+            assert!(begun.elapsed() >= StdDuration::from_micros(least.as_micros()));
             // It goes on until it is heard.
             assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 0);
             assert!(alarm.disarm());
