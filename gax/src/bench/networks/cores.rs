@@ -2,6 +2,11 @@
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+/// Both ends on one core: what is measured is the work, since nobody works while the other does.
+pub(super) const ONE_CORE: [usize; 2] = [0, 0];
+/// Each end on its own, as hosts are: the waking of an idle core is measured too.
+pub(super) const TWO_CORES: [usize; 2] = [0, 1];
+
 /// Pins the calling thread. A core that is not there leaves it where it is.
 pub(super) fn pin(core: usize) {
     let mut set = CpuSet::new();

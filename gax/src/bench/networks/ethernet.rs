@@ -99,8 +99,9 @@ impl Answers for Bare {
     }
 }
 
-/// Box and device against bare packet sockets, each on a cable of their own: nobody hears the other.
-pub(super) fn echo(rounds: u32) -> Result<Pair, String> {
+/// Box and device against bare packet sockets, each on a cable of their own: nobody hears the other. The
+/// ends are on these cores.
+pub(super) fn echo(rounds: u32, on: [usize; 2]) -> Result<Pair, String> {
     let cables = [Cable::new("bare")?, Cable::new("flip")?];
     let sockets = cables[0].open(|| BareSocket::open("eth0"))?;
     let [a, b] = sockets.each_ref().map(BareSocket::address);
@@ -121,7 +122,7 @@ pub(super) fn echo(rounds: u32) -> Result<Pair, String> {
     Ok(Pair::measure(
         rounds,
         Some(1.15),
-        || seconds(&mut ask, &mut answer, COUNT, [0, 0]),
-        || seconds(&mut near, &mut far, COUNT, [0, 0]),
+        || seconds(&mut ask, &mut answer, COUNT, on),
+        || seconds(&mut near, &mut far, COUNT, on),
     ))
 }

@@ -3,10 +3,12 @@
 //! | name | what is measured | reference | at most |
 //! |---|---|---|---|
 //! | `udp-echo` | box and UDP device, both ends on one core | blocking `sendto` and `recvfrom` | 1.15 |
+//! | `udp-apart` | box and UDP device, the ends on two cores | the same there | 1.15 |
 //! | `udp-driver` | the same under the driver of a processor | the same | - |
 //! | `udp-sealed` | the same on a keyed network | without the key | 1.15 |
 //! | `udp-blast` | messages of 1 MB, seconds each | datagrams of the same size | 1 / 0.85 |
 //! | `ethernet-echo` | box and Ethernet device, between namespaces | bare packet sockets | 1.15 |
+//! | `ethernet-apart` | the same, the ends on two cores | the same there | 1.15 |
 //! | `shm-echo` | box and shared memory, both ends on one core | futexes | 1.5 |
 //! | `shm-spin` | the same, both ends looking, two cores | one cache line to and fro; at most 1 us in all | - |
 //! | `box` | one packet switched from network to network, no device | copying its bytes | - |
@@ -28,20 +30,31 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use cores::{ONE_CORE, TWO_CORES};
+
 use super::statistics::{Estimate, estimate, ratio};
 pub(super) use switch::alone;
 
 /// What can be timed.
 pub const NAMES: &[&str] = &[
     "udp-echo",
+    "udp-apart",
     "udp-driver",
     "udp-sealed",
     "udp-blast",
     "ethernet-echo",
+    "ethernet-apart",
     "shm-echo",
     "shm-spin",
     "box",
 ];
+
+fn cores_of(name: &str) -> [usize; 2] {
+    match name.ends_with("apart") {
+        true => TWO_CORES,
+        false => ONE_CORE,
+    }
+}
 
 /// Seconds an echo (or whatever is counted) of both, round by round.
 pub(crate) struct Pair {
@@ -100,11 +113,11 @@ pub fn run(names: &[&str], rounds: u32) -> Result<(String, serde_json::Value), S
     for name in NAMES.iter().filter(|name| names.contains(name)) {
         eprintln!("{name}: {rounds} rounds");
         let pair = match *name {
-            "udp-echo" => udp::echo(rounds),
+            "udp-echo" | "udp-apart" => udp::echo(rounds, cores_of(name)),
             "udp-driver" => udp::driver(rounds),
             "udp-sealed" => udp::sealed(rounds),
             "udp-blast" => blast::udp(rounds),
-            "ethernet-echo" => match ethernet::echo(rounds) {
+            "ethernet-echo" | "ethernet-apart" => match ethernet::echo(rounds, cores_of(name)) {
                 Err(why) => {
                     let _ = writeln!(table, "{name:<16} skipped: {why}");
                     continue;

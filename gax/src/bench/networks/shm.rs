@@ -5,10 +5,11 @@ use std::sync::Arc;
 use stack::flip_net::driver::shm::BareWords;
 use stack::flip_net::driver::{Device, ShmDevice, ShmSegment};
 
+use super::Pair;
+use super::cores::{self, ONE_CORE, TWO_CORES};
 use super::echo::{Answers, Asks, seconds};
 use super::node::{Node, pair};
 use super::udp::QUESTION_LEN;
-use super::{Pair, cores};
 
 const RING_BYTES: usize = 1 << 20;
 
@@ -89,8 +90,8 @@ pub(super) fn echo(rounds: u32) -> Result<Pair, String> {
     Ok(Pair::measure(
         rounds,
         Some(1.5),
-        || seconds(&mut ask, &mut answer, 10_000, [0, 0]),
-        || seconds(&mut near, &mut far, 10_000, [0, 0]),
+        || seconds(&mut ask, &mut answer, 10_000, ONE_CORE),
+        || seconds(&mut near, &mut far, 10_000, ONE_CORE),
     ))
 }
 
@@ -104,8 +105,8 @@ pub(super) fn spin(rounds: u32) -> Result<Pair, String> {
     let mut pair = Pair::measure(
         rounds,
         None,
-        || seconds(&mut ask, &mut answer, 50_000, [0, 1]),
-        || seconds(&mut near, &mut far, 50_000, [0, 1]),
+        || seconds(&mut ask, &mut answer, 50_000, TWO_CORES),
+        || seconds(&mut near, &mut far, 50_000, TWO_CORES),
     );
     let median = super::estimate(&pair.measured).median;
     let verdict = if median <= 1e-6 { "kept" } else { "MISSED" };

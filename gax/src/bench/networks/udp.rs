@@ -10,6 +10,7 @@ use stack::flip_net::seal::Key;
 use stack::flip_net::{Config, Event, FlipBox, SendOptions};
 
 use super::Pair;
+use super::cores::ONE_CORE;
 use super::echo::{Answers, Asks, seconds};
 use super::node::pair;
 
@@ -18,7 +19,6 @@ pub(super) const QUESTION_LEN: usize = 40;
 /// Bytes of a datagram that carries it.
 pub(super) const DATAGRAM_LEN: usize = 80;
 const COUNT: u32 = 5_000;
-const ONE_CORE: [usize; 2] = [0, 0];
 
 /// A socket that knows whom it talks to.
 struct Bare {
@@ -81,15 +81,15 @@ fn plain() -> Result<[Arc<dyn Device>; 2], String> {
     Ok(devices()?.map(|device| device as Arc<dyn Device>))
 }
 
-/// Box and device against bare sockets.
-pub(super) fn echo(rounds: u32) -> Result<Pair, String> {
+/// Box and device against bare sockets, the ends on these cores.
+pub(super) fn echo(rounds: u32, on: [usize; 2]) -> Result<Pair, String> {
     let [mut ask, mut answer] = bare().map_err(|error| error.to_string())?;
     let [mut near, mut far] = pair(plain()?, QUESTION_LEN, false);
     Ok(Pair::measure(
         rounds,
         Some(1.15),
-        || seconds(&mut ask, &mut answer, COUNT, ONE_CORE),
-        || seconds(&mut near, &mut far, COUNT, ONE_CORE),
+        || seconds(&mut ask, &mut answer, COUNT, on),
+        || seconds(&mut near, &mut far, COUNT, on),
     ))
 }
 
