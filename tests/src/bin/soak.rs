@@ -5,30 +5,39 @@
 
 use std::fs;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-const USAGE: &str =
-    "usage: cargo soak [--runs N] [--processors K] [--at-once J] [--net NET]... [--timeout SECONDS] [--report FILE] [PROGRAM...]
+use clap::Parser;
 
-  --runs N           runs of each program (default 100)
-  --processors K     processors of each run (default 4)
-  --at-once J        runs at the same time (default 1)
-  --net NET          a network of gax; several take turns (default: auto)
-  --timeout SECONDS  for one run (default 60)
-  --report FILE      append the result to this file
-  PROGRAM            folders below programs/ (default: tsp asp sor ab pingpong)";
-
+/// Starts the sample programs again and again on several processors and compares what they print
+#[derive(Parser)]
+#[command(name = "cargo soak")]
 struct Plan {
-    runs: usize,
-    processors: usize,
-    at_once: usize,
+    /// Runs of each program on each network
+    #[arg(long, value_name = "N", default_value = "100")]
+    runs: NonZeroUsize,
+    /// Processors of each run
+    #[arg(long, value_name = "K", default_value = "4")]
+    processors: NonZeroUsize,
+    /// Runs at the same time
+    #[arg(long, value_name = "J", default_value = "1")]
+    at_once: NonZeroUsize,
+    /// A network of gax; several take turns
+    #[arg(long = "net", value_name = "NET", default_value = "auto")]
     networks: Vec<String>,
-    timeout: u64,
+    /// Seconds that one run may take
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    timeout: NonZeroUsize,
+    /// Append the result to this file
+    #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Folders below programs/
+    #[arg(value_name = "PROGRAM", default_values = ["tsp", "asp", "sor", "ab", "pingpong"])]
     programs: Vec<String>,
 }
 
@@ -42,13 +51,7 @@ struct Subject {
 }
 
 fn main() -> ExitCode {
-    let plan = match parse(std::env::args().skip(1)) {
-        Ok(plan) => plan,
-        Err(message) => {
-            eprintln!("soak: {message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
+    let plan = Plan::parse();
     match run(&plan) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -57,53 +60,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
-    let mut plan = Plan {
-        runs: 100,
-        processors: 4,
-        at_once: 1,
-        networks: Vec::new(),
-        timeout: 60,
-        report: None,
-        programs: Vec::new(),
-    };
-    while let Some(argument) = arguments.next() {
-        if argument == "--net" {
-            plan.networks
-                .push(arguments.next().ok_or("--net wants a network")?);
-            continue;
-        }
-        if argument == "--report" {
-            plan.report = Some(arguments.next().ok_or("--report wants a file")?.into());
-            continue;
-        }
-        let mut number = |name: &str| -> Result<usize, String> {
-            let text = arguments.next().ok_or(format!("{name} wants a number"))?;
-            match text.parse() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("{name} wants a number above 0, not `{text}`")),
-            }
-        };
-        match argument.as_str() {
-            "--runs" => plan.runs = number("--runs")?,
-            "--processors" => plan.processors = number("--processors")?,
-            "--at-once" => plan.at_once = number("--at-once")?,
-            "--timeout" => plan.timeout = number("--timeout")? as u64,
-            name if name.starts_with('-') => return Err(format!("unknown option `{name}`")),
-            _ => plan.programs.push(argument),
-        }
-    }
-    if plan.networks.is_empty() {
-        plan.networks.push("auto".to_owned());
-    }
-    if plan.programs.is_empty() {
-        plan.programs = ["tsp", "asp", "sor", "ab", "pingpong"]
-            .map(String::from)
-            .to_vec();
-    }
-    Ok(plan)
 }
 
 /// Runs everything; gives the number of failures.
@@ -140,12 +96,12 @@ fn run(plan: &Plan) -> Result<usize, String> {
         .map(|name| prepare(root, &binaries, name))
         .collect::<Result<Vec<_>, _>>()?;
 
-    let total = plan.runs * subjects.len() * plan.networks.len();
+    let total = plan.runs.get() * subjects.len() * plan.networks.len();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let started = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..plan.at_once {
+        for _ in 0..plan.at_once.get() {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
