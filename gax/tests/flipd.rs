@@ -18,6 +18,7 @@ use stack::driver::{Doorbell, DriverConfig, Running, Woken};
 use stack::flip_net::address::{EndpointId, FlipAddress};
 use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
 use stack::flip_net::join::{JoinConfig, Joiner};
+use stack::flip_net::link::capture::MAGIC_NANOSECONDS;
 use stack::flip_net::wire::Kind;
 use stack::flip_net::{Config, Event, FlipBox, Fragment, SendOptions, Undelivered};
 
@@ -232,7 +233,12 @@ impl Flipd {
     }
 
     fn start_in(folder: Folder, networks: usize) -> (Flipd, Vec<String>) {
-        let mut child = command(&[&folder.config()])
+        Flipd::start_with(folder, networks, &[])
+    }
+
+    fn start_with(folder: Folder, networks: usize, options: &[&Path]) -> (Flipd, Vec<String>) {
+        let config = folder.config();
+        let mut child = command(&[options, &[&config]].concat())
             .spawn()
             .expect("flipd can be started");
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
@@ -417,6 +423,38 @@ impl Drop for Relay {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+}
+
+#[test]
+fn what_passes_is_in_the_captures_of_both_networks() {
+    let [left, right, a, b] = [(); 4].map(|()| fresh());
+    let folder = Folder::new();
+    folder.write(&(udp("left", left, &[a], "") + &udp("right", right, &[b], "")));
+    let captures = folder.0.join("not/yet/there");
+    let (_flipd, _) = Flipd::start_with(folder, 2, &[Path::new("--capture"), &captures]);
+    let (a, b) = (Node::new(a, &[left]), Node::new(b, &[right]));
+    a.check_reaches(&b, b"seen on either side");
+    for name in ["left", "right"] {
+        let file = captures.join(format!("{name}.pcap"));
+        let bytes = std::fs::read(&file).expect("a capture");
+        assert_eq!(bytes[..4], MAGIC_NANOSECONDS.to_le_bytes());
+        let payload = b"seen on either side";
+        assert!(
+            bytes.windows(payload.len()).any(|part| part == payload),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_capture_that_cannot_be_written_is_named() {
+    let folder = Folder::new();
+    folder.write(&udp("left", fresh(), &[fresh()], ""));
+    let config = folder.config();
+    // A file is no folder.
+    let (_, stderr) = finish(&[Path::new("--capture"), &config, &config], 70);
+    let expected = format!("flipd: cannot write the capture {}: ", config.display());
+    assert!(stderr.starts_with(&expected), "{stderr}");
 }
 
 #[test]

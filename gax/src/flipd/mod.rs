@@ -39,7 +39,7 @@ const CONFIG_LEN_MAX: u64 = 1 << 20;
     name = "flipd",
     version,
     about = "Joins networks and forwards FLIP packets between them",
-    override_usage = "flipd CONFIG.toml\n       flipd status [--json] [--socket PATH]",
+    override_usage = "flipd [--capture DIR] CONFIG.toml\n       flipd status [--json] [--socket PATH]",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
@@ -51,6 +51,9 @@ struct Arguments {
     /// The networks to join
     #[arg(value_name = "CONFIG.toml", required = true)]
     config: Option<PathBuf>,
+    /// Write all packets of network NAME to DIR/NAME.pcap, at most 1 GiB, as they are before they are sealed
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -100,8 +103,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             command: Some(Command::Status { json, socket }),
             ..
         }) => ask::print_status(json, &socket.unwrap_or_else(default_socket)),
-        Ok(Arguments { config, .. }) => {
-            serve::run(&config.expect("clap requires one or the other"))
+        Ok(Arguments {
+            config, capture, ..
+        }) => {
+            let config = config.expect("clap requires one or the other");
+            serve::run(&config, capture.as_deref())
         }
         Err(error) => {
             // Failing to print a usage message leaves nothing better to do.

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 
 use stack::flip_net::Link;
 use stack::flip_net::address::LinkAddress;
 use stack::flip_net::driver::{
-    Device, End, EthernetConfig, EthernetDevice, EthernetError, Guard, GuardedDevice, KeyError,
-    Station, TcpTunnelConfig, TcpTunnelDevice, UdpConfig, UdpDevice, UdpError,
+    CaptureDevice, Device, End, EthernetConfig, EthernetDevice, EthernetError, Guard,
+    GuardedDevice, KeyError, Station, TcpTunnelConfig, TcpTunnelDevice, UdpConfig, UdpDevice,
+    UdpError,
 };
 use stack::flip_net::seal::Key;
 use stack::flip_net::wire::Framing;
@@ -47,6 +49,16 @@ impl Opened {
             LinkAddress::Station(number) => (self.name_station)(number),
             other => other.to_string(),
         }
+    }
+
+    /// Writes everything that passes from now on to a new file.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn capture(&mut self, path: &Path) -> io::Result<()> {
+        let device = Arc::clone(&self.device);
+        self.device = Arc::new(CaptureDevice::create(device, path)?);
+        Ok(())
     }
 
     /// What the network is to the box, once the configuration has had its say.

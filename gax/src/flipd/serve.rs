@@ -47,10 +47,14 @@ struct Flipd {
     networks: Vec<(Network, Opened)>,
 }
 
-/// Runs until a signal ends it; the exit status says which.
-pub fn run(path: &Path) -> Result<u8, Stop> {
+/// Runs until a signal ends it; the exit status says which. What passes is written to files in the folder
+/// `capture`, if there is one.
+pub fn run(path: &Path, capture: Option<&Path>) -> Result<u8, Stop> {
     let config = read_config(path)?;
-    let networks = open_networks(path, &config)?;
+    let mut networks = open_networks(path, &config)?;
+    if let Some(folder) = capture {
+        capture_all(&mut networks, folder)?;
+    }
     let socket = config.status.clone().unwrap_or_else(default_socket);
     let (listener, _file) = bind(&socket).map_err(|error| {
         let socket = socket.display();
@@ -92,6 +96,23 @@ fn open_networks(path: &Path, config: &Config) -> Result<Vec<(Network, Opened)>,
         }
     };
     config.networks.iter().map(open).collect()
+}
+
+fn capture_all(networks: &mut [(Network, Opened)], folder: &Path) -> Result<(), Stop> {
+    let failed = |path: &Path, error: io::Error| {
+        Stop::System(format!(
+            "cannot write the capture {}: {error}",
+            path.display()
+        ))
+    };
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    for (network, opened) in networks {
+        let path = folder.join(format!("{}.pcap", network.name));
+        opened
+            .capture(&path)
+            .map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
 }
 
 /// The box, running; `failed` is told when a delivery or the end of a receiver needs to be looked at.
