@@ -138,8 +138,10 @@ impl Intake {
     pub(super) fn wake(&self) {
         self.woken.store(true, Ordering::SeqCst);
         self.bell.ring();
-        if let Some(end) = &self.end {
-            end.interrupt.send();
+        // Who begins to block later sees that it is woken.
+        if let Some(end) = &self.end
+            && end.interrupt.send()
+        {
             end.alarm.hasten();
         }
     }

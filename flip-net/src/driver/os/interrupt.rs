@@ -52,14 +52,15 @@ impl Interrupt {
         call()
     }
 
-    /// Sends the signal to who makes a call, if anybody does.
-    pub(in crate::driver) fn send(&self) {
+    /// Sends the signal to who makes a call; says whether anybody does.
+    pub(in crate::driver) fn send(&self) -> bool {
         let calls = self.lock();
         if let Some(thread) = calls.now {
             // SAFETY: the thread is within `during`, which does not end while the lock is held. It
             // fails for no thread that lives.
             unsafe { libc::pthread_kill(thread, SIGNAL) };
         }
+        calls.now.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -148,8 +149,7 @@ mod tests {
             }
             over.store(true, Ordering::SeqCst);
         });
-        // Who is not within a call gets no signal.
-        interrupt.send();
+        assert!(!interrupt.send(), "who is not within a call gets no signal");
         assert_eq!(present().unwrap(), handler());
     }
 }
