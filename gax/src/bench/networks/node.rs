@@ -14,6 +14,8 @@ use super::echo::{Answers, Asks};
 
 /// How long the answering end waits at a time.
 const WAIT: Duration = Duration::from_millis(100);
+/// The shortest wait that is one: to look only is for those who never sleep.
+const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 /// How often who never sleeps looks for an answer before it asks again.
 const LOOKS: u32 = 10_000_000;
 
@@ -109,7 +111,12 @@ impl Node {
     pub(super) fn message(&mut self) -> Message {
         loop {
             let mut got = None;
-            self.receive(self.wait, |message| got = Some(message));
+            // A long message leaves at a pace: that has deadlines, too.
+            let now = self.clock.now();
+            let due = [self.flip.poll_timeout(), self.joiner.poll_timeout()];
+            let due = due.into_iter().flatten().map(|due| due.since(now));
+            let wait = due.fold(self.wait, Duration::min);
+            self.receive(wait.max(SHORTEST_WAIT), |message| got = Some(message));
             if let Some(message) = got {
                 return message;
             }
