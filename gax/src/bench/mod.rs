@@ -12,6 +12,7 @@ pub mod statistics;
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 #[derive(Parser, Debug)]
@@ -22,6 +23,7 @@ use serde_json::json;
 )]
 pub struct Options {
     /// What to time [default: all; --list names them]
+    #[arg(value_parser = PossibleValuesParser::new(known()), hide_possible_values = true)]
     pub names: Vec<String>,
     /// Name what can be timed, and time nothing
     #[arg(long)]
@@ -52,18 +54,6 @@ fn known() -> Vec<&'static str> {
     programs.chain(networks::NAMES.iter().copied()).collect()
 }
 
-fn choose(names: &[String]) -> Result<Vec<&'static str>, String> {
-    let known = known();
-    if names.is_empty() {
-        return Ok(known);
-    }
-    let find = |name: &String| {
-        let found = known.iter().find(|known| *known == name).copied();
-        found.ok_or_else(|| format!("no benchmark `{name}`; there are {}", known.join(", ")))
-    };
-    names.iter().map(find).collect()
-}
-
 /// Times what was asked for, and prints it.
 ///
 /// # Errors
@@ -76,7 +66,10 @@ pub fn bench(options: &Options) -> Result<(), String> {
         known().iter().for_each(|name| println!("{name}"));
         return Ok(());
     }
-    let names = choose(&options.names)?;
+    let names: Vec<&str> = match options.names.as_slice() {
+        [] => known(),
+        names => names.iter().map(String::as_str).collect(),
+    };
     let mut text = String::new();
     let (table, programs) = match names.iter().any(|name| !networks::NAMES.contains(name)) {
         true => programs::run(&names, options)?,
@@ -112,8 +105,11 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
-        let error = choose(&["tps".to_owned()]).expect_err("there is no such program");
-        assert!(error.contains("tsp, asp, sor"), "{error}");
-        assert!(error.contains("udp-echo"), "{error}");
+        let error = Options::try_parse_from(["orca-bench", "tps"]).expect_err("there is none");
+        let text = error.to_string();
+        for name in known() {
+            assert!(text.contains(name), "{text}");
+        }
+        assert_eq!(error.exit_code(), 2);
     }
 }
