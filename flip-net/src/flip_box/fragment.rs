@@ -113,7 +113,7 @@ impl FlipBox {
             if repr.kind == Kind::MultiData && at > 0 {
                 if self
                     .loops
-                    .knows(self.now, repr.source, repr.message, offset)
+                    .knows(self.now, (repr.source, repr.message, offset))
                 {
                     continue;
                 }

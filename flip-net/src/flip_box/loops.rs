@@ -19,7 +19,8 @@ const SLOTS: usize = 1_024;
 /// The most fragments that are remembered under the rules of the thesis.
 pub const LOOPS_LEN_MAX: usize = 1 << 16;
 
-type Key = (FlipAddress, u32, u32);
+/// A fragment: its source, the number of the message, and where it starts in that.
+pub(crate) type Key = (FlipAddress, u32, u32);
 
 #[derive(Debug)]
 pub(crate) enum LoopCache {
@@ -49,14 +50,7 @@ impl LoopCache {
     }
 
     /// Whether this fragment was here before; does not remember it.
-    pub(crate) fn knows(
-        &self,
-        now: Instant,
-        source: FlipAddress,
-        message: u32,
-        offset: u32,
-    ) -> bool {
-        let key = (source, message, offset);
+    pub(crate) fn knows(&self, now: Instant, key: Key) -> bool {
         match self {
             LoopCache::Slots(slots) => slots[index(key)] == Some(key),
             LoopCache::Timed { memory, seen, .. } => {
@@ -67,14 +61,7 @@ impl LoopCache {
     }
 
     /// Whether this fragment was here before; remembers it either way.
-    pub(crate) fn seen(
-        &mut self,
-        now: Instant,
-        source: FlipAddress,
-        message: u32,
-        offset: u32,
-    ) -> bool {
-        let key = (source, message, offset);
+    pub(crate) fn seen(&mut self, now: Instant, key: Key) -> bool {
         match self {
             LoopCache::Slots(slots) => {
                 let slot = &mut slots[index(key)];
@@ -136,21 +123,21 @@ mod tests {
         // Scenarios 26 and 27.
         let mut cache = LoopCache::slots();
         let t = Instant::ZERO;
-        assert!(!cache.seen(t, S, 1, 0));
-        assert!(cache.seen(t + Duration::from_secs(1_000), S, 1, 0));
-        assert!(!cache.seen(t, S, 2, 0));
-        assert!(!cache.seen(t, S, 1 + SLOTS as u32, 0));
-        assert!(!cache.seen(t, S, 1, 0));
+        assert!(!cache.seen(t, (S, 1, 0)));
+        assert!(cache.seen(t + Duration::from_secs(1_000), (S, 1, 0)));
+        assert!(!cache.seen(t, (S, 2, 0)));
+        assert!(!cache.seen(t, (S, 1 + SLOTS as u32, 0)));
+        assert!(!cache.seen(t, (S, 1, 0)));
     }
 
     #[test]
     fn the_thesis_forgets_after_a_time() {
         let mut cache = LoopCache::timed(MEMORY);
-        assert!(!cache.seen(Instant::ZERO, S, 1, 0));
-        assert!(cache.seen(Instant::from_micros(9_000_000), S, 1, 0));
+        assert!(!cache.seen(Instant::ZERO, (S, 1, 0)));
+        assert!(cache.seen(Instant::from_micros(9_000_000), (S, 1, 0)));
         // A duplicate starts the time-out again.
-        assert!(cache.seen(Instant::from_micros(18_000_000), S, 1, 0));
-        assert!(!cache.seen(Instant::from_micros(28_000_000), S, 1, 0));
+        assert!(cache.seen(Instant::from_micros(18_000_000), (S, 1, 0)));
+        assert!(!cache.seen(Instant::from_micros(28_000_000), (S, 1, 0)));
     }
 
     #[test]
@@ -159,10 +146,10 @@ mod tests {
         let mut cache = LoopCache::timed(MEMORY);
         let t = Instant::ZERO;
         for number in 0..100 {
-            assert!(!cache.seen(t, S, 1 + number * SLOTS as u32, 0));
+            assert!(!cache.seen(t, (S, 1 + number * SLOTS as u32, 0)));
         }
         for number in 0..100 {
-            assert!(cache.seen(t, S, 1 + number * SLOTS as u32, 0));
+            assert!(cache.seen(t, (S, 1 + number * SLOTS as u32, 0)));
         }
     }
 
@@ -171,11 +158,11 @@ mod tests {
         let mut cache = LoopCache::timed(MEMORY);
         let t = Instant::ZERO;
         for number in 0..3 * LOOPS_LEN_MAX as u32 {
-            assert!(!cache.seen(t, S, number, 0));
+            assert!(!cache.seen(t, (S, number, 0)));
             assert!(cache.len() <= LOOPS_LEN_MAX);
         }
         let last = 3 * LOOPS_LEN_MAX as u32 - 1;
-        assert!(cache.seen(t, S, last, 0));
-        assert!(!cache.seen(t, S, last - LOOPS_LEN_MAX as u32, 0));
+        assert!(cache.seen(t, (S, last, 0)));
+        assert!(!cache.seen(t, (S, last - LOOPS_LEN_MAX as u32, 0)));
     }
 }

@@ -77,7 +77,7 @@ impl FlipBox {
         }
         if self
             .loops
-            .seen(self.now, repr.source, repr.message, repr.offset)
+            .seen(self.now, (repr.source, repr.message, repr.offset))
         {
             return self.stats.drop(Drop::Loop);
         }
@@ -245,7 +245,7 @@ impl FlipBox {
         if is_broadcast
             && self
                 .loops
-                .seen(self.now, repr.source, repr.message, repr.offset)
+                .seen(self.now, (repr.source, repr.message, repr.offset))
         {
             return self.stats.drop(Drop::Loop);
         }
@@ -267,7 +267,7 @@ impl FlipBox {
         if self.networks.len() > 1
             && self
                 .loops
-                .seen(self.now, repr.source, repr.message, repr.offset)
+                .seen(self.now, (repr.source, repr.message, repr.offset))
         {
             return self.stats.drop(Drop::Loop);
         }
@@ -283,7 +283,8 @@ impl FlipBox {
     /// What was cut further, for all networks that needed it, is not cut or sent again.
     fn remember_pieces(&mut self, repr: &Repr) {
         for offset in std::mem::take(&mut self.cut_pieces) {
-            self.loops.seen(self.now, repr.source, repr.message, offset);
+            self.loops
+                .seen(self.now, (repr.source, repr.message, offset));
         }
     }
 
