@@ -138,6 +138,8 @@ local GROUP_SLOTS_MAX = 4096
 local GROUP_PARAMETERS_LEN = 32
 local GROUP_TABLE_FIXED_LEN = 64
 local GROUP_SLOT_LEN = 28
+local GROUP_RESULT_FIXED_LEN = 58
+local GROUP_RESULT_SLOT_LEN = 8
 local RPC_HEADER_LEN = 24
 local HEADER_LEN = 32
 local RTS_HEADER_LEN = 16
@@ -273,7 +275,7 @@ local GROUP = make_fields(amgroup, "amgroup", {
     { "type", "uint8", "Type", base.DEC, GROUP_TYPES },
     { "flags", "uint8", "Flags", base.HEX },
     { "flags.big_endian", "bool", "big endian", 8, nil, 0x01 },
-    { "reserved", "uint16", "Reserved", base.HEX },
+    { "branch", "uint16", "Branch of the incarnation", base.HEX },
     { "member", "uint16", "Member", base.DEC },
     { "incarnation", "uint16", "Incarnation", base.DEC },
     { "seq", "uint32", "Sequence number", base.DEC },
@@ -291,6 +293,19 @@ local GROUP = make_fields(amgroup, "amgroup", {
     { "hereis.sequencer", "uint16", "Sequencer", base.DEC },
     { "hereis.private_a", "bytes", "Private address of the numbered broadcasts" },
     { "hereis.private_b", "bytes", "Private address of the requests" },
+    { "reform.members_min", "uint16", "Fewest members", base.DEC },
+    { "vote.last", "uint32", "Last message id", base.DEC },
+    { "vote.round", "uint32", "Round of the invitation", base.DEC },
+    { "vote.next", "uint32", "Next of its coordinator", base.DEC },
+    { "vote.coordinator", "uint16", "Its coordinator", base.DEC },
+    { "result.state", "uint32", "State", base.DEC, SLOT_STATES },
+    { "result.private_a", "bytes", "Private address of the numbered broadcasts" },
+    { "result.private_b", "bytes", "Private address of the requests" },
+    { "result.total", "uint16", "Members", base.DEC },
+    { "result.sequencer", "uint16", "Sequencer", base.DEC },
+    { "result.incarnation", "uint16", "Incarnation", base.DEC },
+    { "result.round", "uint32", "Round", base.DEC },
+    { "result.last", "uint32", "Last message id", base.DEC },
     { "join.joiner", "bytes", "Address of the joiner" },
     { "join.slot", "bytes", "Slot" },
     { "join.slot.address", "bytes", "Address" },
@@ -847,6 +862,9 @@ end
 local function read_broadcast(message)
     local line = (message.seq ~= 0 and " #" .. message.seq or "") .. message.from
     local body = message.whole - GROUP_HEADER_LEN
+    if body == 0 and message.kind == 6 then
+        return line -- A tentative number for what its sender sent to all.
+    end
     if body == 0 then
         message.tree:add(GROUP.accept, true):set_generated()
         return line .. " accept"
@@ -863,7 +881,7 @@ end
 
 local function read_request_header(message)
     dissect_header(message.tvb, GROUP_HEADER_LEN, message.root, message.little)
-    return message.from
+    return (message.seq ~= 0 and " #" .. message.seq or "") .. message.from
 end
 
 local function read_leave(message)
@@ -888,8 +906,88 @@ local function read_state(message)
     return " m" .. message.member .. " next #" .. message.seq .. " expect #" .. message.expect
 end
 
-local function read_recovery(message)
-    return " m" .. message.member .. " #" .. message.seq
+local function read_reform_request(message)
+    local body = message.whole - GROUP_HEADER_LEN
+    if body >= HEADER_LEN + 2 and dissect_header(message.tvb, GROUP_HEADER_LEN, message.root, message.little) then
+        group_reader(message, GROUP_HEADER_LEN + HEADER_LEN):number(GROUP["reform.members_min"], 2)
+    end
+    return " m" .. message.member .. " round " .. message.id .. " next #" .. message.seq
+end
+
+local function read_vote(message)
+    local line = " m" .. message.member .. " round " .. message.id
+    local reader = group_reader(message)
+    if message.seq == 0xfffffffe then
+        return line .. " abort"
+    end
+    local last = reader:number(GROUP["vote.last"], 4)
+    local has_ballot = message.whole > GROUP_HEADER_LEN + 4
+    local round, coordinator
+    if has_ballot then
+        round = reader:number(GROUP["vote.round"], 4)
+        reader:number(GROUP["vote.next"], 4)
+        coordinator = reader:number(GROUP["vote.coordinator"], 2)
+    end
+    if not last or has_ballot and not coordinator then
+        return line .. group_body_error(message)
+    end
+    local ballot = has_ballot and "round " .. round .. " of m" .. coordinator
+    if message.seq == 0xffffffff and ballot then
+        return line .. " stop: " .. ballot
+    end
+    return line .. " next #" .. message.seq .. (ballot and ", has the result of " .. ballot or "")
+end
+
+-- The new group as RESULT tells it; nil if the body is none.
+local function read_result_table(message)
+    local slots = (message.whole - GROUP_HEADER_LEN - GROUP_RESULT_FIXED_LEN) / GROUP_RESULT_SLOT_LEN
+    if slots < 0 or slots > GROUP_SLOTS_MAX or slots ~= math.floor(slots) then
+        return nil
+    end
+    if not dissect_header(message.tvb, GROUP_HEADER_LEN, message.root, message.little) then
+        return " (cut)"
+    end
+    local reader = group_reader(message, GROUP_HEADER_LEN + HEADER_LEN)
+    for _ = 1, slots do
+        local state = reader:number(GROUP["result.state"], 4)
+        if state and state > 4 then
+            return nil
+        end
+    end
+    reader:bytes(GROUP["result.private_a"], 8)
+    reader:bytes(GROUP["result.private_b"], 8)
+    local total = reader:number(GROUP["result.total"], 2)
+    local sequencer = reader:number(GROUP["result.sequencer"], 2)
+    local incarnation = reader:number(GROUP["result.incarnation"], 2)
+    reader:number(GROUP["result.round"], 4)
+    local last
+    for _ = 1, slots do
+        last = reader:number(GROUP["result.last"], 4)
+    end
+    if slots > 0 and not last then
+        return " (cut)"
+    elseif not sequencer or sequencer >= slots then
+        return nil
+    end
+    return " incarnation " .. incarnation .. " total " .. total
+end
+
+local function read_result(message)
+    if message.seq == 0 then
+        return " m" .. message.member .. " failed"
+    end
+    local line = " #" .. message.seq .. " m" .. message.member
+    return line .. (read_result_table(message) or group_body_error(message))
+end
+
+local function read_dead(message)
+    local line = " m" .. message.member
+    if message.id == 0 then
+        return line
+    elseif message.id == 0xffffffff then
+        return line .. " recovers"
+    end
+    return line .. " about m" .. (message.id - 1) % 0x10000
 end
 
 local function read_member(message)
@@ -909,13 +1007,13 @@ local GROUP_BODIES = {
     [9] = read_retrans,
     [10] = read_sync,
     [11] = read_state,
-    [12] = read_recovery,
-    [13] = read_recovery,
-    [14] = read_recovery,
+    [12] = read_reform_request,
+    [13] = read_vote,
+    [14] = read_result,
     [15] = read_member,
     [16] = read_member,
     [17] = read_member,
-    [18] = read_member,
+    [18] = read_dead,
 }
 
 -- Why the header is none, or nil.
@@ -946,7 +1044,7 @@ local function dissect_group(tvb, pinfo, root, whole)
         local message = { tvb = tvb, root = root, tree = tree, little = little, whole = whole }
         message.kind = reader:number(GROUP.type, 1)
         add_flags(reader, GROUP, GROUP.flags, { [1] = "big_endian" })
-        reader:number(GROUP.reserved, 2)
+        reader:number(GROUP.branch, 2)
         message.member = reader:number(GROUP.member, 2)
         local incarnation = reader:number(GROUP.incarnation, 2)
         message.seq = reader:number(GROUP.seq, 4)
@@ -979,15 +1077,14 @@ local function plausible_group(tvb, whole)
     local kind = tvb:range(0, 1):uint()
     local little = tvb:range(1, 1):uint() == 0
     local body = whole - GROUP_HEADER_LEN
-    if kind == 0 or u16_at(tvb, 2, little) ~= 0 or u16_at(tvb, 4, little) >= GROUP_SLOTS_MAX then
+    local branch, incarnation = u16_at(tvb, 2, little), u16_at(tvb, 6, little)
+    if kind == 0 or branch ~= 0 and incarnation == 0 or u16_at(tvb, 4, little) >= GROUP_SLOTS_MAX then
         return false
     elseif kind == 1 then
         return body >= GROUP_PARAMETERS_LEN
     elseif kind == 3 then
         return body >= GROUP_TABLE_FIXED_LEN and (body - GROUP_TABLE_FIXED_LEN) % GROUP_SLOT_LEN == 0
-    elseif kind == 6 then
-        return body >= HEADER_LEN
-    elseif kind == 7 then
+    elseif kind == 6 or kind == 7 then
         return body == 0 or body >= HEADER_LEN
     elseif kind == 10 then
         return body % 2 == 0

@@ -3,8 +3,10 @@
 //!
 //! Implements: [Thesis §3.2] reliable, totally ordered; [Thesis §3.4.1].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use flip_net::address::FlipAddress;
 
 use crate::seq::{MemberIndex, MessageId, SeqNo};
 
@@ -35,10 +37,34 @@ pub struct Trace<T> {
     pub end: SeqNo,
     /// What it sent, in order.
     pub sent: Vec<(MessageId, T)>,
+    /// Which of that it was told to have failed, as places in `sent`.
+    pub failed: BTreeSet<usize>,
     /// What it delivered, in order.
     pub delivered: Vec<Delivery<T>>,
-    /// Numbers of joins and leaves it was told of, in order.
-    pub changes: Vec<SeqNo>,
+    /// The changes of the group that it was told of, in order.
+    pub changes: Vec<(SeqNo, Change)>,
+    /// Where it was when it was told that the group was broken: the first number not delivered.
+    pub aborts: Vec<SeqNo>,
+    /// The lives of the group that it was in: from which number on, and the group's address.
+    pub lives: Vec<(SeqNo, FlipAddress)>,
+}
+
+/// A change of the group, in the total order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Somebody came.
+    Joined(MemberIndex),
+    /// Somebody left.
+    Left(MemberIndex),
+    /// The group was formed anew.
+    Reset {
+        /// Who is in.
+        members: Vec<MemberIndex>,
+        /// Who is out.
+        removed: Vec<MemberIndex>,
+        /// Who numbers.
+        sequencer: MemberIndex,
+    },
 }
 
 impl<T> Trace<T> {
@@ -50,8 +76,70 @@ impl<T> Trace<T> {
             first: SeqNo::FIRST,
             end: SeqNo::FIRST,
             sent: Vec::new(),
+            failed: BTreeSet::new(),
             delivered: Vec::new(),
             changes: Vec::new(),
+            aborts: Vec::new(),
+            lives: Vec::new(),
+        }
+    }
+
+    /// The life of the group that gave a number.
+    fn life(&self, seq: SeqNo) -> Option<FlipAddress> {
+        let before = self.lives.iter().rev();
+        let mut before = before.skip_while(|(from, _)| from.is_after(seq));
+        before.next().map(|(_, group)| *group)
+    }
+
+    /// Notes that the last request with this id failed.
+    pub fn fail(&mut self, id: MessageId) {
+        self.failed
+            .extend(self.sent.iter().rposition(|(sent, _)| *sent == id));
+    }
+
+    /// Whether a number was delivered only when the group was formed anew without `other`: it had
+    /// been tentative.
+    fn was_in_tail(&self, seq: SeqNo, other: Option<MemberIndex>) -> bool {
+        let mut later = self.changes.iter().filter_map(|(at, change)| {
+            let item = Item::<T>::Change(change);
+            (item.is_reset() && !seq.is_after(*at)).then_some((*at, item))
+        });
+        let Some((reset, item)) = later.next() else {
+            return false;
+        };
+        let aborted_behind = |at: &&SeqNo| at.is_after(seq) && !at.is_after(reset);
+        item.removes(other).is_some() && self.aborts.iter().find(aborted_behind).is_none()
+    }
+
+    /// What lies at each number.
+    fn items(&self) -> BTreeMap<u32, Item<'_, T>> {
+        let data = self.delivered.iter();
+        let data = data.map(|delivery| (delivery.seq.value(), Item::Data(delivery)));
+        let changes = self.changes.iter();
+        let changes = changes.map(|(seq, change)| (seq.value(), Item::Change(change)));
+        data.chain(changes).collect()
+    }
+}
+
+/// What one number was at one member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Item<'a, T> {
+    Data(&'a Delivery<T>),
+    Change(&'a Change),
+}
+
+impl<T> Item<'_, T> {
+    fn is_reset(&self) -> bool {
+        matches!(self, Item::Change(Change::Reset { .. }))
+    }
+
+    /// Whether here the group went on without this member, and how many it lost by that.
+    fn removes(&self, member: Option<MemberIndex>) -> Option<usize> {
+        match self {
+            Item::Change(Change::Reset {
+                members, removed, ..
+            }) if !member.is_some_and(|member| members.contains(&member)) => Some(removed.len()),
+            _ => None,
         }
     }
 }
@@ -80,10 +168,23 @@ fn broken<T>(property: &'static str, what: String) -> Result<T, Violation> {
 /// # Errors
 /// The first violation.
 pub fn check_safety<T: PartialEq + fmt::Debug>(traces: &[Trace<T>]) -> Result<(), Violation> {
+    check_resilient(traces, 0)
+}
+
+/// The same for a group with resilience: what was delivered anywhere is delivered by those who go on,
+/// unless more members than that are lost at once.
+///
+/// # Errors
+/// The first violation.
+pub fn check_resilient<T: PartialEq + fmt::Debug>(
+    traces: &[Trace<T>],
+    resilience: u8,
+) -> Result<(), Violation> {
     for trace in traces {
         check_ascending(trace)?;
+        check_failed(trace)?;
     }
-    check_same_order(traces)?;
+    check_same_order(traces, usize::from(resilience))?;
     check_nothing_invented(traces)?;
     for trace in traces {
         check_sender_order(trace)?;
@@ -128,27 +229,72 @@ fn check_ascending<T>(trace: &Trace<T>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A number means the same message everywhere.
-fn check_same_order<T: PartialEq + fmt::Debug>(traces: &[Trace<T>]) -> Result<(), Violation> {
-    let mut first: BTreeMap<u32, (&str, &Delivery<T>)> = BTreeMap::new();
-    for trace in traces {
-        for delivery in &trace.delivered {
-            let key = delivery.seq.value();
-            let (who, known) = *first.entry(key).or_insert((&trace.name, delivery));
-            if known != delivery {
-                let what = format!(
-                    "{} is {}{} {:?} at {who} and {}{} {:?} at {}",
-                    delivery.seq,
-                    known.from,
-                    known.id,
-                    known.data,
-                    delivery.from,
-                    delivery.id,
-                    delivery.data,
-                    trace.name
-                );
-                return broken("total order", what);
+/// A number means the same everywhere, up to where a group went on without a member.
+fn check_same_order<T: PartialEq + fmt::Debug>(
+    traces: &[Trace<T>],
+    resilience: usize,
+) -> Result<(), Violation> {
+    let items: Vec<BTreeMap<u32, Item<'_, T>>> = traces.iter().map(Trace::items).collect();
+    for (index, a) in traces.iter().enumerate() {
+        for (b, b_items) in traces.iter().zip(&items).skip(index + 1) {
+            check_agree((a, &items[index]), (b, b_items), resilience)?;
+        }
+    }
+    Ok(())
+}
+
+type Log<'a, T> = (&'a Trace<T>, &'a BTreeMap<u32, Item<'a, T>>);
+
+fn check_agree<T: PartialEq + fmt::Debug>(
+    (a, a_items): Log<'_, T>,
+    (b, b_items): Log<'_, T>,
+    resilience: usize,
+) -> Result<(), Violation> {
+    let mut seq = a.first.latest(b.first);
+    let end = a.end.earliest(b.end);
+    while end.is_after(seq) {
+        if a.life(seq) != b.life(seq) {
+            // One of them came when the group was in two parts already.
+            return Ok(());
+        }
+        let (at_a, at_b) = (a_items.get(&seq.value()), b_items.get(&seq.value()));
+        if at_a != at_b {
+            // What one side has lost may only be what more crashes than provided for have taken.
+            let parts = |item: Option<&Item<'_, T>>, other: &Trace<T>| {
+                item.and_then(|item| item.removes(other.member))
+            };
+            let lost = match (parts(at_a, b), parts(at_b, a)) {
+                (Some(_), Some(_)) => return Ok(()),
+                // Of two results one was never decided, but had to be taken for it.
+                _ if at_a.is_some_and(Item::is_reset) && at_b.is_some_and(Item::is_reset) => {
+                    return Ok(());
+                }
+                (Some(_), None) if b.was_in_tail(seq, a.member) => return Ok(()),
+                (None, Some(_)) if a.was_in_tail(seq, b.member) => return Ok(()),
+                (Some(lost), None) | (None, Some(lost)) => lost,
+                (None, None) => 0,
+            };
+            if lost == 0 || (resilience > 0 && lost <= resilience) {
+                let what = format!("{seq} is {at_a:?} at {} and {at_b:?} at {}", a.name, b.name);
+                let is_gap = at_a.is_none() || at_b.is_none();
+                return broken(if is_gap { "no gap" } else { "total order" }, what);
             }
+            return Ok(());
+        }
+        seq = seq.next();
+    }
+    Ok(())
+}
+
+/// What failed was not delivered by who was told so.
+fn check_failed<T: PartialEq + fmt::Debug>(trace: &Trace<T>) -> Result<(), Violation> {
+    for (id, data) in trace.failed.iter().map(|&place| &trace.sent[place]) {
+        let delivered = trace.delivered.iter().any(|delivery| {
+            Some(delivery.from) == trace.member && delivery.id == *id && delivery.data == *data
+        });
+        if delivered {
+            let what = format!("{} delivered {id} {data:?}, which had failed", trace.name);
+            return broken("failed is not delivered", what);
         }
     }
     Ok(())
@@ -185,7 +331,7 @@ fn check_sender_order<T>(trace: &Trace<T>) -> Result<(), Violation> {
             let changed = trace
                 .changes
                 .iter()
-                .any(|change| change.is_after(seq) && delivery.seq.is_after(*change));
+                .any(|(change, _)| change.is_after(seq) && delivery.seq.is_after(*change));
             if !delivery.id.is_after(id) && !changed {
                 let what = format!(
                     "{} delivered {}{} after {}{id}",
@@ -219,7 +365,10 @@ fn check_no_gap<T>(trace: &Trace<T>, data_numbers: &BTreeMap<u32, ()>) -> Result
 }
 
 fn check_own_delivered<T>(trace: &Trace<T>) -> Result<(), Violation> {
-    for (id, _) in &trace.sent {
+    for (place, (id, _)) in trace.sent.iter().enumerate() {
+        if trace.failed.contains(&place) {
+            continue;
+        }
         let delivered = trace
             .delivered
             .iter()

@@ -61,6 +61,12 @@ pub struct Timing {
     pub silence_max: Duration,
     /// Fewest unanswered probes before somebody is lost.
     pub probes_min: u32,
+    /// Pause between two rounds of a step of recovery; doubles up to `reset_max`.
+    pub reset: Duration,
+    /// Longest such pause.
+    pub reset_max: Duration,
+    /// Rounds without an answer after which a member counts as crashed, in recovery.
+    pub reset_tries: u32,
     /// How long the sequencer waits for a leaver's word that it is gone.
     pub linger: Duration,
     /// What a path is expected to carry at least: all time-outs grow with the bytes under way.
@@ -90,6 +96,9 @@ impl Timing {
             probe_max: Duration::from_millis(320),
             silence_max: Duration::from_millis(3_500),
             probes_min: 8,
+            reset: Duration::from_millis(20),
+            reset_max: Duration::from_millis(160),
+            reset_tries: 10,
             linger: Duration::from_secs(1),
             bytes_per_milli: 16 * 1024,
         }
@@ -117,6 +126,9 @@ impl Timing {
             probe_max: Duration::from_secs(10),
             silence_max: Duration::from_secs(100),
             probes_min: 8,
+            reset: Duration::from_secs(2),
+            reset_max: Duration::from_secs(2),
+            reset_tries: 10,
             linger: Duration::from_secs(50),
             bytes_per_milli: 1024,
         }
@@ -134,6 +146,9 @@ impl Default for Timing {
     }
 }
 
+/// Highest resilience, as in Amoeba.
+pub const RESILIENCE_MAX: u8 = 31;
+
 /// Most requests a sender may have outstanding, whatever its configuration says; the sequencer
 /// keeps no request further ahead than this.
 pub const WINDOW_MAX: u32 = 1_024;
@@ -148,8 +163,11 @@ pub struct Config {
     pub rules: Rules,
     /// Which times.
     pub timing: Timing,
-    /// How many crashes no delivered broadcast may be lost to. Only 0 is known here.
+    /// How many crashes no delivered broadcast may be lost to.
     pub resilience: u8,
+    /// Whether a member that notices a failure resets the group by itself, and with how many members
+    /// at least. Without it the owner decides, by `Member::reset`.
+    pub auto_reset: Option<u16>,
     /// Slots of the member table.
     pub members_max: u16,
     /// Messages that the history holds, as a power of two.
@@ -199,6 +217,14 @@ pub enum Sabotage {
     SkipHoles,
     /// A member that was silent for an instant is lost.
     SuspectEarly,
+    /// The sequencer accepts a tentative number that nobody has acknowledged.
+    AcceptUnacknowledged,
+    /// The sequencer accepts a tentative number with one acknowledgement too few.
+    AcceptOneAckEarly,
+    /// A member acknowledges what it does not have.
+    AcknowledgeHoles,
+    /// A voter does not tell which result it has acknowledged.
+    ForgetPrepared,
 }
 
 /// A parameter that cannot work.
@@ -207,8 +233,8 @@ pub enum ConfigError {
     /// The null port names no group.
     #[error("a group needs a port that is not null")]
     NullPort,
-    /// Broadcasts that survive crashes need acknowledgements by rank, which come with recovery.
-    #[error("resilience {0} is not available, only 0 is")]
+    /// More crashes than anybody provides for.
+    #[error("a resilience of {0} is out of range (0 to {RESILIENCE_MAX})")]
     Resilience(u8),
     /// Too few or too many slots.
     #[error("a group has 2 to {TABLE_SLOTS_MAX} slots, not {0}")]
@@ -238,6 +264,7 @@ impl Config {
             rules: Rules::Thesis,
             timing: Timing::modern(),
             resilience: 0,
+            auto_reset: None,
             members_max: 64,
             history_log2: 13,
             history_bytes_max: BYTES,
@@ -263,7 +290,7 @@ impl Config {
         if self.port.is_null() {
             return Err(ConfigError::NullPort);
         }
-        if self.resilience != 0 {
+        if self.resilience > RESILIENCE_MAX {
             return Err(ConfigError::Resilience(self.resilience));
         }
         if self.members_max < 2 || usize::from(self.members_max) > TABLE_SLOTS_MAX {
@@ -298,6 +325,11 @@ impl Config {
 
     pub(crate) fn message_bytes_max(&self) -> usize {
         1 << self.message_log2
+    }
+
+    /// The longest of the messages that carry a member table.
+    pub(crate) fn table_bytes_max(&self) -> usize {
+        crate::wire::JoinTable::size_of(usize::from(self.members_max))
     }
 
     /// Whether data of this size goes by BB.

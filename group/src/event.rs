@@ -8,8 +8,8 @@ use crate::seq::{MemberIndex, MessageId, SeqNo};
 
 /// Something that happened.
 ///
-/// `Delivered`, `Joined` and `Left` come in the total order, with their numbers, and are subject to
-/// back-pressure. The others are this member's own affairs and come at once.
+/// `Delivered`, `Joined`, `Left` and `Reset` come in the total order, with their numbers, and are
+/// subject to back-pressure; `Aborted` comes behind what was delivered before. The others are this member's own affairs and come at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -22,6 +22,9 @@ pub enum Event {
         sequencer: MemberIndex,
         /// The first number that will be delivered here.
         next: SeqNo,
+        /// The group's public address. Every reset draws another, so it tells one life of the group
+        /// from all others, those on the other side of a partition included.
+        group: FlipAddress,
     },
     /// No group was found, or it would not take us; nothing more will come.
     JoinFailed,
@@ -61,7 +64,40 @@ pub enum Event {
         /// Who.
         member: MemberIndex,
     },
-    /// A member does not answer any more. The group cannot go on without it.
+    /// A request of ours had no number when the group broke, and never gets one.
+    SendFailed {
+        /// Which request, as `send` named it.
+        id: MessageId,
+    },
+    /// The group is broken, and everything that was delivered before has been handed out. It goes on
+    /// after a reset. [Thesis §3.3] BC_ABORT
+    Aborted,
+    /// The group was formed anew, in this place of the order.
+    Reset {
+        /// The number of the reset.
+        seq: SeqNo,
+        /// What the member that reset the group had to say.
+        header: Header,
+        /// Who is in now.
+        members: Vec<MemberIndex>,
+        /// Who was in and is taken for crashed.
+        removed: Vec<MemberIndex>,
+        /// Who numbers now.
+        sequencer: MemberIndex,
+        /// The public address of the new group.
+        group: FlipAddress,
+    },
+    /// Our reset found too few members. The group is as broken as before; try again, or give up.
+    ResetFailed {
+        /// How many it found, ourselves included.
+        members: usize,
+        /// How many were wanted.
+        members_min: u16,
+    },
+    /// The others have taken us for crashed and gone on without us. What became of our requests
+    /// without an outcome is not known. [`Event::Closed`] follows.
+    Expelled,
+    /// A member does not answer any more. The group is broken until it is reset.
     Lost {
         /// Who.
         member: MemberIndex,
@@ -81,6 +117,17 @@ pub enum LostReason {
     Unreachable,
     /// The owner said so.
     Declared,
+    /// Another member found it.
+    Reported,
+    /// It said so itself.
+    Died,
+}
+
+impl LostReason {
+    /// Whether the others should be told.
+    pub(crate) fn is_own_finding(self) -> bool {
+        !matches!(self, LostReason::Reported | LostReason::Died)
+    }
 }
 
 /// Which of a member's addresses a message leaves from or came in on.

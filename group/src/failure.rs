@@ -72,17 +72,6 @@ impl Liveness {
         }
     }
 
-    /// Marks a member as lost; false if it was, or is not watched.
-    pub(crate) fn declare(&mut self, member: MemberIndex) -> bool {
-        match self.watched.get_mut(&member) {
-            Some(watched) if !watched.lost => {
-                watched.lost = true;
-                true
-            }
-            _ => false,
-        }
-    }
-
     pub(crate) fn silence(&self, member: MemberIndex, now: Instant) -> Option<Duration> {
         Some(now.since(self.watched.get(&member)?.heard))
     }
@@ -186,14 +175,5 @@ mod tests {
             let findings = liveness.look(due + Duration::from_secs(60), due, &timing);
             assert!(findings.paused && findings.lost.is_empty());
         }
-    }
-
-    #[test]
-    fn a_declared_loss_is_reported_once() {
-        let mut liveness = Liveness::default();
-        liveness.watch(M1, Instant::ZERO, &Timing::modern());
-        assert!(liveness.declare(M1));
-        assert!(!liveness.declare(M1));
-        assert!(!liveness.declare(MemberIndex::new(7)));
     }
 }

@@ -1,10 +1,11 @@
 //! The acceptance filter: which messages are looked at at all, in this order.
 //!
-//! 1. Stage: who locates takes only HEREIS, who joins only JOIN, who is gone nothing.
+//! 1. Stage: who locates takes only HEREIS, who joins only JOIN, who is gone nothing; who recovers
+//!    takes no requests.
 //! 2. Incarnation: equal to ours ([Thesis §3.4.2]); under `Rules::Amoeba5` not higher. LOCATE,
 //!    HEREIS and JOINREQ come from outside and are not checked.
-//! 3. Source: what the sequencer says must come from its address, what a member says from the
-//!    member's.
+//! 3. Source: what has a number must come from who numbers, or in recovery from whom we asked for
+//!    it; SYNC from the sequencer or the coordinator; what a member says from the member's address.
 //!
 //! Implements: [Amoeba5] §3.9. Differs: sources of all kinds are checked, not of seven.
 
@@ -21,6 +22,8 @@ use crate::wire::{Kind, Repr};
 pub(crate) enum Stage {
     Locating,
     Joining,
+    /// In the group, which is being formed anew.
+    Recovering,
     /// In the group, or on its way out.
     Inside,
     Gone,
@@ -32,8 +35,10 @@ pub(crate) struct Gate<'a> {
     pub(crate) stage: Stage,
     pub(crate) incarnation: Incarnation,
     pub(crate) is_sequencer: bool,
-    /// The sequencer's address, as far as known.
-    pub(crate) sequencer: FlipAddress,
+    /// Who gives us messages with numbers: the sequencer, or whom we asked in recovery.
+    pub(crate) numberer: FlipAddress,
+    /// Who may ask how far we are: the sequencer, or the coordinator in recovery.
+    pub(crate) leader: FlipAddress,
     pub(crate) view: &'a View,
 }
 
@@ -53,6 +58,7 @@ impl Gate<'_> {
             Stage::Locating => repr.kind == Kind::HereIs,
             Stage::Joining => repr.kind == Kind::Join,
             Stage::Inside => self.fits_inside(repr),
+            Stage::Recovering => fits_recovery(repr),
             Stage::Gone => false,
         };
         fits.then_some(()).ok_or(Mark::OutOfPhase)
@@ -60,25 +66,23 @@ impl Gate<'_> {
 
     fn fits_inside(&self, repr: &Repr) -> bool {
         match repr.kind {
-            Kind::AliveReq | Kind::Alive | Kind::BcastReq => true,
-            Kind::Locate | Kind::JoinReq | Kind::LeaveReq | Kind::State => self.is_sequencer,
+            Kind::AliveReq | Kind::Alive | Kind::ReformReq | Kind::Dead => true,
+            // With a number it is the sequencer's; without one everybody hears the large ones.
+            Kind::BcastReq => repr.seq == SeqNo::NONE || !self.is_sequencer,
+            Kind::JoinReq | Kind::LeaveReq => self.is_sequencer == (repr.seq == SeqNo::NONE),
+            Kind::Locate | Kind::State | Kind::Ack => self.is_sequencer,
             Kind::Join | Kind::Leave | Kind::Bcast | Kind::Sync => !self.is_sequencer,
             // From the sequencer it asks for a request, from a member for a broadcast.
             Kind::Retrans => self.is_sequencer == (repr.seq != SeqNo::NONE),
-            // These need acknowledgements by rank, or recovery.
-            Kind::HereIs
-            | Kind::Ack
-            | Kind::ReformReq
-            | Kind::Vote
-            | Kind::Result
-            | Kind::ResultAck
-            | Kind::Dead => false,
+            // These are answers to what only others ask.
+            Kind::HereIs | Kind::Vote | Kind::Result | Kind::ResultAck => false,
         }
     }
 
     fn check_incarnation(&self, repr: &Repr) -> Result<(), Mark> {
         let passes = match repr.kind {
-            Kind::Locate | Kind::HereIs | Kind::JoinReq => true,
+            Kind::Locate | Kind::HereIs => true,
+            Kind::JoinReq if repr.seq == SeqNo::NONE => true,
             _ => match self.rules {
                 Rules::Thesis => repr.incarnation == self.incarnation,
                 Rules::Amoeba5 => !repr.incarnation.is_after(self.incarnation),
@@ -92,13 +96,37 @@ impl Gate<'_> {
         let passes = match repr.kind {
             // Whoever answers first is believed: the table in JOIN has the last word.
             Kind::Locate | Kind::HereIs => true,
-            Kind::Join | Kind::Leave | Kind::Bcast | Kind::Sync => from == self.sequencer,
-            Kind::Retrans if !self.is_sequencer => from == self.sequencer,
+            Kind::Join | Kind::Leave | Kind::Bcast => from == self.numberer,
+            Kind::BcastReq | Kind::JoinReq | Kind::LeaveReq if repr.seq != SeqNo::NONE => {
+                from == self.numberer
+            }
+            Kind::Sync => from == self.leader,
+            Kind::Retrans if repr.seq == SeqNo::NONE => from == self.leader,
             // Those to the group come from the group's address, so that FLIP learns the way to it.
             Kind::Alive => owner(repr).is_some(),
             _ => owner(repr) == Some(from),
         };
         passes.then_some(()).ok_or(Mark::OtherSource)
+    }
+}
+
+/// Recovery has its own messages, and fetches what is missing.
+fn fits_recovery(repr: &Repr) -> bool {
+    match repr.kind {
+        Kind::ReformReq
+        | Kind::Vote
+        | Kind::Result
+        | Kind::ResultAck
+        | Kind::Sync
+        | Kind::State
+        | Kind::Alive
+        | Kind::AliveReq
+        | Kind::Dead
+        | Kind::Join
+        | Kind::Leave
+        | Kind::Bcast => true,
+        Kind::BcastReq | Kind::JoinReq | Kind::LeaveReq | Kind::Retrans => repr.seq != SeqNo::NONE,
+        Kind::Locate | Kind::HereIs | Kind::Ack => false,
     }
 }
 
@@ -115,13 +143,8 @@ mod tests {
     fn view() -> View {
         let mut view = View::new(4, MemberIndex::new(0));
         for slot in 0..3 {
-            let peer = Peer {
-                address: address(slot + 1),
-                rpc_address: FlipAddress::NULL,
-                state: PeerState::Member,
-                expect: SeqNo::FIRST,
-                id: MessageId::NONE,
-            };
+            let addresses = (address(slot + 1), FlipAddress::NULL);
+            let peer = Peer::new(addresses, PeerState::Member, SeqNo::FIRST);
             view.set(MemberIndex::new(u16::from(slot)), peer);
         }
         view
@@ -137,16 +160,21 @@ mod tests {
         let gate = Gate {
             rules,
             stage,
-            incarnation: Incarnation::new(4),
+            incarnation: Incarnation::new(4, 0),
             is_sequencer: false,
-            sequencer: address(1),
+            numberer: address(1),
+            leader: address(1),
             view: &view(),
         };
         let repr = Repr {
             kind,
             member: MemberIndex::new(1),
-            incarnation: Incarnation::new(incarnation),
-            seq: SeqNo::FIRST,
+            incarnation: Incarnation::new(incarnation, 0),
+            seq: if kind == Kind::BcastReq {
+                SeqNo::NONE
+            } else {
+                SeqNo::FIRST
+            },
             id: MessageId::FIRST,
             expect: SeqNo::FIRST,
         };

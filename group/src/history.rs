@@ -6,8 +6,13 @@
 //! ```
 //!
 //! What is sequenced is kept for delivery and for retransmission. The third part holds, at the
-//! sequencer, requests that have their number but must wait until others have room for them; at a
-//! member, broadcasts that came out of order, and accepts whose body has not come.
+//! sequencer, requests that have their number but must wait until others have stored them or have
+//! room for them; at a member, broadcasts that came out of order, accepts whose body has not come,
+//! and with resilience above 0 requests whose number is still *tentative*.
+//!
+//! A number is *official* once its message may be delivered. The sequencer accepts in order, so
+//! one number tells it all: everything below `official` is. What is complete from `next` on, tentative
+//! or not, ends at `stored`: that is what a member can answer for.
 //!
 //! Implements: [Thesis §3.4.2] Fig. 3.10.
 //! Differs: bounded in bytes as well as in messages.
@@ -20,7 +25,7 @@ use flip_net::time::Instant;
 
 use crate::payload::Payload;
 use crate::seq::{MemberIndex, MessageId, SeqNo};
-use crate::wire::{JoinTable, Kind};
+use crate::wire::{JoinTable, Kind, ResultTable};
 
 /// What an entry costs besides its data, so that empty messages are bounded too.
 const ENTRY_OVERHEAD: usize = 128;
@@ -35,9 +40,14 @@ pub(crate) enum Method {
 /// What a numbered message says.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
-    Data { header: Header, data: Payload },
+    Data {
+        header: Header,
+        data: Payload,
+    },
     Join(Arc<JoinTable>),
     Leave(Header),
+    /// The group was formed anew.
+    Reset(Arc<ResultTable>),
 }
 
 impl Body {
@@ -47,6 +57,17 @@ impl Body {
             Body::Data { .. } => Kind::Bcast,
             Body::Join(_) => Kind::Join,
             Body::Leave(_) => Kind::Leave,
+            Body::Reset(_) => Kind::Result,
+        }
+    }
+
+    /// The kind of the message that carries it while its number is tentative.
+    pub(crate) fn tentative_kind(&self) -> Kind {
+        match self {
+            Body::Data { .. } => Kind::BcastReq,
+            Body::Join(_) => Kind::JoinReq,
+            Body::Leave(_) => Kind::LeaveReq,
+            Body::Reset(_) => Kind::Result,
         }
     }
 
@@ -56,6 +77,7 @@ impl Body {
             Body::Data { data, .. } => HEADER_SIZE + data.len(),
             Body::Join(table) => table.size(),
             Body::Leave(_) => HEADER_SIZE,
+            Body::Reset(table) => table.size(),
         }
     }
 
@@ -69,6 +91,7 @@ impl Body {
             }
             Body::Join(table) => message.extend(table.emit(Order::Little)),
             Body::Leave(header) => message.extend(header.emit(Order::Little)),
+            Body::Reset(table) => message.extend(table.emit(Order::Little)),
         }
     }
 }
@@ -88,6 +111,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// What an entry with user data of at most this size costs at most.
+    pub(crate) fn cost_max(data_size: usize) -> usize {
+        ENTRY_OVERHEAD + HEADER_SIZE + data_size
+    }
+
     fn cost(&self) -> usize {
         ENTRY_OVERHEAD + self.body.as_ref().map_or(0, Body::size)
     }
@@ -102,6 +130,16 @@ pub(crate) struct Bounds {
     pub(crate) accepted_max: usize,
     /// Bytes in the sequenced part, and again in the third.
     pub(crate) bytes_max: usize,
+    /// The largest entry there can be, in bytes.
+    pub(crate) entry_max: usize,
+}
+
+impl Bounds {
+    /// What a member must be able to hold so that it never throws out what another may need: all
+    /// that a sequencer ever holds, whose parts may each be one message of any size.
+    fn member_bytes_max(&self) -> usize {
+        2 * self.bytes_max.max(self.entry_max)
+    }
 }
 
 /// What became of a broadcast that a member wanted to store.
@@ -119,6 +157,10 @@ pub(crate) struct History {
     bounds: Bounds,
     lowest: SeqNo,
     next: SeqNo,
+    /// The first number that may not be delivered yet, as far as known.
+    official: SeqNo,
+    /// The first number from `next` on whose message is not complete.
+    stored: SeqNo,
     slots: VecDeque<Option<Entry>>,
     bytes_sequenced: usize,
     bytes_third: usize,
@@ -131,6 +173,8 @@ impl History {
             bounds,
             lowest: first,
             next: first,
+            official: first,
+            stored: first,
             slots: VecDeque::new(),
             bytes_sequenced: 0,
             bytes_third: 0,
@@ -147,6 +191,16 @@ impl History {
         self.next
     }
 
+    /// The first number whose message is not complete here.
+    pub(crate) fn stored(&self) -> SeqNo {
+        self.stored
+    }
+
+    /// Everything below `end` may be delivered.
+    pub(crate) fn make_official(&mut self, end: SeqNo) {
+        self.official = self.official.latest(end);
+    }
+
     /// The first number behind everything stored.
     pub(crate) fn end(&self) -> SeqNo {
         self.lowest.plus(self.slots.len() as u32)
@@ -154,6 +208,11 @@ impl History {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes_sequenced + self.bytes_third
+    }
+
+    /// Bytes of what is not sequenced yet.
+    pub(crate) fn bytes_third(&self) -> usize {
+        self.bytes_third
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -192,9 +251,13 @@ impl History {
 
     /// Whether the sequencer can number one more request with a body of `size`.
     pub(crate) fn has_room_to_append(&self, size: usize) -> bool {
-        self.slots.len() < self.bounds.messages_max
-            && (self.next == self.end()
-                || self.bytes_third + ENTRY_OVERHEAD + size <= self.bounds.bytes_max)
+        let cost = ENTRY_OVERHEAD + size;
+        // After a recovery the sequenced part may be larger than its share.
+        let fits = self.bytes() + cost <= self.bounds.member_bytes_max();
+        self.slots.is_empty()
+            || (self.slots.len() < self.bounds.messages_max
+                && fits
+                && (self.next == self.end() || self.bytes_third + cost <= self.bounds.bytes_max))
     }
 
     /// Gives the request the next number; it waits in the third part.
@@ -206,7 +269,16 @@ impl History {
         let seq = self.end();
         self.bytes_third += entry.cost();
         self.slots.push_back(Some(entry));
+        self.note_stored();
         seq
+    }
+
+    /// Puts the result of a recovery behind everything stored. There is one for each, so it needs no
+    /// room of its own.
+    pub(crate) fn append_result(&mut self, entry: Entry) {
+        self.bytes_third += entry.cost();
+        self.slots.push_back(Some(entry));
+        self.note_stored();
     }
 
     /// Whether the next waiting request may be accepted without anybody's history overflowing.
@@ -218,16 +290,24 @@ impl History {
                 && self.bytes_sequenced + cost <= self.bounds.bytes_max)
     }
 
-    /// Moves `next` over one complete message and gives its number; none if there is a hole.
+    /// Moves `next` over one complete and official message and gives its number; none if there is a
+    /// hole.
     pub(crate) fn advance(&mut self) -> Option<SeqNo> {
         let seq = self.next;
-        let entry = self.get(seq)?;
-        entry.body.as_ref()?;
-        let cost = entry.cost();
+        if !self.official.is_after(seq) || !self.stored.is_after(seq) {
+            return None;
+        }
+        let cost = self.get(seq)?.cost();
         self.bytes_third -= cost;
         self.bytes_sequenced += cost;
         self.next = seq.next();
         Some(seq)
+    }
+
+    /// At the sequencer: makes the next number official and moves over it.
+    pub(crate) fn accept(&mut self) -> Option<SeqNo> {
+        self.make_official(self.next.next());
+        self.advance()
     }
 
     /// Stores a broadcast at a member. What is below `floor` may be thrown out for it.
@@ -243,7 +323,9 @@ impl History {
         while floor.is_after(self.lowest) && !self.fits(seq, entry.cost()) {
             self.release_one();
         }
-        if !self.fits(seq, entry.cost()) {
+        // What comes next in the order is always taken.
+        let is_next = self.is_within(seq) && seq == self.stored;
+        if !is_next && !self.fits(seq, entry.cost()) {
             return Stored::NoRoom;
         }
         let index = seq.distance(self.lowest) as usize;
@@ -254,12 +336,25 @@ impl History {
         if let Some(old) = self.slots[index].replace(entry) {
             self.bytes_third -= old.cost();
         }
+        self.note_stored();
         Stored::Kept
     }
 
+    fn note_stored(&mut self) {
+        while self
+            .get(self.stored)
+            .is_some_and(|entry| entry.body.is_some())
+        {
+            self.stored = self.stored.next();
+        }
+    }
+
     fn fits(&self, seq: SeqNo, cost: usize) -> bool {
-        let within = (seq.distance(self.lowest) as usize) < self.bounds.messages_max;
-        within && (seq == self.next || self.bytes() + cost <= 2 * self.bounds.bytes_max)
+        self.is_within(seq) && self.bytes() + cost <= self.bounds.member_bytes_max()
+    }
+
+    fn is_within(&self, seq: SeqNo) -> bool {
+        (seq.distance(self.lowest) as usize) < self.bounds.messages_max
     }
 
     /// Gives an accept that waits in the third part its body.
@@ -271,16 +366,29 @@ impl History {
             entry.body = Some(body);
             self.bytes_third += size;
         }
+        self.note_stored();
     }
 
-    /// How many numbers are missing from `next` on before something complete, or before `top`.
+    /// How many numbers are missing from `stored` on before something complete, or before `top`.
     pub(crate) fn hole(&self, top: SeqNo) -> u32 {
         let top = top.latest(self.end());
-        let mut seq = self.next;
+        let mut seq = self.stored;
         while top.is_after(seq) && self.get(seq).is_none_or(|entry| entry.body.is_none()) {
             seq = seq.next();
         }
-        seq.distance(self.next)
+        seq.distance(self.stored)
+    }
+
+    /// Forgets everything behind the complete run; what `official` promised of it holds no more.
+    pub(crate) fn drop_behind_stored(&mut self) {
+        while self.end().is_after(self.stored) {
+            if let Some(Some(entry)) = self.slots.pop_back() {
+                self.bytes_third -= entry.cost();
+            }
+        }
+        if self.official.is_after(self.stored) {
+            self.official = self.stored;
+        }
     }
 
     /// Forgets what lies below `seq`, but nothing that is not sequenced.
@@ -308,6 +416,7 @@ mod tests {
         messages_max: 8,
         accepted_max: 4,
         bytes_max: 2_000,
+        entry_max: 2_000,
     };
 
     fn entry(id: u32, size: usize) -> Entry {
@@ -341,7 +450,7 @@ mod tests {
         assert!(!history.has_room_to_append(0));
         for _ in 0..4 {
             assert!(history.has_room_to_accept());
-            history.advance();
+            history.accept();
         }
         assert!(!history.has_room_to_accept());
         history.release_below(SeqNo::new(2));
@@ -356,7 +465,7 @@ mod tests {
         history.append(entry(1, 1 << 20));
         assert!(!history.has_room_to_append(0));
         assert!(history.has_room_to_accept());
-        history.advance();
+        history.accept();
         history.append(entry(2, 10));
         assert!(!history.has_room_to_accept());
         history.release_below(SeqNo::new(2));
@@ -380,6 +489,8 @@ mod tests {
             history.store(SeqNo::new(1), entry(1, 0), floor),
             Stored::Kept
         );
+        assert_eq!(history.advance(), None, "nothing is official yet");
+        history.make_official(SeqNo::new(5));
         assert_eq!(history.advance(), Some(SeqNo::new(1)));
         assert_eq!(history.advance(), Some(SeqNo::new(2)));
         assert_eq!(history.advance(), None);
@@ -392,7 +503,7 @@ mod tests {
         for id in 1..=8 {
             let seq = SeqNo::new(id);
             assert_eq!(history.store(seq, entry(id, 0), SeqNo::FIRST), Stored::Kept);
-            history.advance();
+            history.accept();
         }
         let ninth = SeqNo::new(9);
         assert_eq!(
@@ -415,9 +526,32 @@ mod tests {
         let mut history = History::new(SeqNo::FIRST, BOUNDS);
         history.store(SeqNo::new(1), accept(1), SeqNo::FIRST);
         history.fill(SeqNo::new(1), entry(1, 77).body.expect("made with a body"));
-        history.advance();
+        history.accept();
         history.release_below(SeqNo::new(5));
         assert_eq!((history.bytes(), history.len()), (0, 0));
         assert_eq!(history.lowest(), SeqNo::new(2));
+    }
+
+    #[test]
+    fn what_is_tentative_is_stored_but_not_delivered_and_what_follows_a_hole_can_be_dropped() {
+        let mut history = History::new(SeqNo::FIRST, BOUNDS);
+        let floor = SeqNo::FIRST;
+        for id in [1, 2, 4] {
+            history.store(SeqNo::new(id), entry(id, 5), floor);
+        }
+        assert_eq!(
+            (history.next(), history.stored()),
+            (SeqNo::new(1), SeqNo::new(3))
+        );
+        assert_eq!(history.advance(), None);
+        history.make_official(SeqNo::new(5));
+        history.drop_behind_stored();
+        assert_eq!(history.end(), SeqNo::new(3));
+        history.advance();
+        history.advance();
+        assert_eq!(history.next(), SeqNo::new(3));
+        // Number 3 was promised in another life of the group; its successor is not official yet.
+        history.store(SeqNo::new(3), entry(3, 5), floor);
+        assert_eq!(history.advance(), None);
     }
 }

@@ -7,9 +7,15 @@
 //! message in its history until it knows that all have it. When the history is full it stops
 //! numbering, and so senders stop: nothing is dropped.
 //!
+//! With a resilience of `r` a number is tentative until `r` others have stored its message, and then
+//! nothing that was delivered anywhere is lost as long as no more than `r` members crash. When one
+//! does, or seems to, the group is broken; [`Member::reset`] forms it anew from those that are left.
+//!
 //! ```text
 //!   join() -> Locating -> Joining -> Inside -> Leaving -> Left -> Gone
-//! create() -------------------------^
+//! create() -------------------------^  |  ^
+//!                                loss v  | reset
+//!                                   Recovering
 //! ```
 //!
 //! [`Member`] is a machine without clock, socket or thread. Its owner feeds it messages, time and
@@ -29,14 +35,17 @@
 //! | Fig. 3.14, 3.15 bcastreq, processhist | `sequencer` |
 //! | Fig. 3.16, 3.17 broadcastreceive, processrec | `member::receive` |
 //! | 3.4.2 STATE and SYNC | `sequencer::sync`, `member::receive` |
+//! | Fig. 3.7, 3.8 resilience | `sequencer::resilience`, `member::acknowledge` |
 //! | 3.4.3 detection of failures | `failure` |
+//! | 3.4.3 ResetGroup, Fig. 3.18 | `recovery` |
 //!
-//! Implements: [Thesis §3.3, §3.4.1, §3.4.2] for resilience 0; [Amoeba5] §3.
+//! Implements: [Thesis §3.3, §3.4]; [Amoeba5] §3.
 //! Differs: several requests of a member may be outstanding; see `docs/differences.md`.
 
 #![warn(missing_docs)]
 
 mod member;
+mod recovery;
 mod sequencer;
 
 mod config;
@@ -55,10 +64,11 @@ pub mod checker;
 
 #[cfg(feature = "sabotage")]
 pub use config::Sabotage;
-pub use config::{Config, ConfigError, Rules, Timing, WINDOW_MAX};
+pub use config::{Config, ConfigError, RESILIENCE_MAX, Rules, Timing, WINDOW_MAX};
 pub use event::{Destination, Endpoint, Event, LostReason, Registration, Transmit};
 pub use member::{Member, SendError};
 pub use payload::Payload;
+pub use recovery::{ResetError, Resetting};
 pub use seq::{Incarnation, MemberIndex, MessageId, SeqNo};
 pub use stats::{Mark, Stats};
 pub use wire::{

@@ -52,6 +52,12 @@ macro_rules! wrapping_number {
                 if (distance as i32) > 0 { distance } else { 0 }
             }
 
+            /// The earlier of the two.
+            #[must_use]
+            pub const fn earliest(self, other: $name) -> $name {
+                if self.is_after(other) { other } else { self }
+            }
+
             /// The later of the two.
             #[must_use]
             pub const fn latest(self, other: $name) -> $name {
@@ -84,26 +90,48 @@ wrapping_number! {
 }
 
 /// The number of the group's life: one up after each recovery.
+///
+/// When the network falls apart, or a coordinator crashes, several results may follow the same life. The
+/// *branch* tells them apart: two results with the same predecessor never share it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Incarnation(u16);
+pub struct Incarnation {
+    number: u16,
+    branch: u16,
+}
 
 impl Incarnation {
     /// A group that never recovered.
-    pub const FIRST: Incarnation = Incarnation(0);
+    pub const FIRST: Incarnation = Incarnation::new(0, 0);
 
-    /// The incarnation with this value.
-    pub const fn new(value: u16) -> Incarnation {
-        Incarnation(value)
+    /// The incarnation with this number, on this branch.
+    pub const fn new(number: u16, branch: u16) -> Incarnation {
+        Incarnation { number, branch }
     }
 
-    /// The value, as on the wire.
+    /// The number, as on the wire.
     pub const fn value(self) -> u16 {
-        self.0
+        self.number
+    }
+
+    /// The branch, as on the wire.
+    pub const fn branch(self) -> u16 {
+        self.branch
+    }
+
+    /// The incarnation that the result `result` of this one leads to; the results of one life have
+    /// different numbers.
+    #[must_use]
+    pub const fn next(self, result: u16) -> Incarnation {
+        // The factor keeps apart what follows different branches.
+        Incarnation {
+            number: self.number.wrapping_add(1),
+            branch: self.branch.wrapping_mul(0x9e37) ^ result,
+        }
     }
 
     /// Whether this incarnation comes after `other`.
     pub const fn is_after(self, other: Incarnation) -> bool {
-        (self.0.wrapping_sub(other.0) as i16) > 0
+        (self.number.wrapping_sub(other.number) as i16) > 0
     }
 }
 
@@ -158,6 +186,15 @@ mod tests {
     fn a_number_is_not_after_itself() {
         assert!(!MessageId::FIRST.is_after(MessageId::FIRST));
         assert_eq!(MessageId::FIRST.distance(MessageId::FIRST), 0);
-        assert!(Incarnation::new(0).is_after(Incarnation::new(u16::MAX)));
+        assert!(Incarnation::FIRST.is_after(Incarnation::new(u16::MAX, 0)));
+    }
+
+    #[test]
+    fn results_of_one_life_lead_to_different_incarnations() {
+        let life = Incarnation::new(3, 0x1234);
+        assert_ne!(life.next(1), life.next(2));
+        assert_ne!(life.next(1), Incarnation::new(3, 0).next(1));
+        assert!(life.next(7).is_after(life));
+        assert!(!life.next(1).is_after(life.next(2)));
     }
 }

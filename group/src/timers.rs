@@ -15,17 +15,23 @@ pub(crate) enum Timer {
     Synchronise,
     /// Probe who has been silent.
     Probe,
+    /// Ask again for acknowledgements of a tentative number.
+    AskForAcks,
+    /// The present step of recovery has waited for long.
+    Recover,
     /// Repeat their LEAVE to leavers that do not say that they have it; free their slots at last.
     FreeLeaver,
 }
 
 impl Timer {
-    const ALL: [Timer; 6] = [
+    const ALL: [Timer; 8] = [
         Timer::LocateAgain,
         Timer::ResendRequest,
         Timer::AskAgain,
         Timer::Synchronise,
         Timer::Probe,
+        Timer::AskForAcks,
+        Timer::Recover,
         Timer::FreeLeaver,
     ];
 }

@@ -36,8 +36,31 @@ pub(crate) struct Peer {
     pub(crate) state: PeerState,
     /// The next number its delivery queue waits for, as far as known here.
     pub(crate) expect: SeqNo,
+    /// The first number that it has not told to have stored; the sequencer's knowledge.
+    pub(crate) stored: SeqNo,
+    /// The first number that it was there for.
+    pub(crate) since: SeqNo,
     /// The last message id of it that was numbered.
     pub(crate) id: MessageId,
+}
+
+impl Peer {
+    /// Somebody with these addresses, its own and its RPC's, there from number `expect` on.
+    pub(crate) fn new(
+        (address, rpc_address): (FlipAddress, FlipAddress),
+        state: PeerState,
+        expect: SeqNo,
+    ) -> Peer {
+        Peer {
+            address,
+            rpc_address,
+            state,
+            expect,
+            stored: expect,
+            since: expect,
+            id: MessageId::NONE,
+        }
+    }
 }
 
 /// The table.
@@ -63,12 +86,10 @@ impl View {
                 SlotState::LeftSequencer => PeerState::LeftSequencer,
                 SlotState::Unused | SlotState::Joining | SlotState::Leaving => return None,
             };
+            let peer = Peer::new((slot.address, slot.rpc_address), state, slot.expect);
             Some(Peer {
-                address: slot.address,
-                rpc_address: slot.rpc_address,
-                state,
-                expect: slot.expect,
                 id: slot.id,
+                ..peer
             })
         });
         View {
@@ -142,15 +163,16 @@ impl View {
             .map(|(member, _)| member)
     }
 
-    /// A slot that is free, or whose reservation has run out.
-    pub(crate) fn free_slot(&self, now: Instant) -> Option<MemberIndex> {
-        let slot = self.slots.iter().position(|peer| match peer {
+    /// The slots that are free, or whose reservation has run out.
+    pub(crate) fn free_slots(&self, now: Instant) -> impl Iterator<Item = MemberIndex> {
+        let slots = self.slots.iter().enumerate();
+        let free = slots.filter(move |(_, peer)| match peer {
             None => true,
             Some(peer) => {
                 matches!(peer.state, PeerState::Joining { until } if until <= now)
             }
-        })?;
-        Some(MemberIndex::new(slot as u16))
+        });
+        free.map(|(slot, _)| MemberIndex::new(slot as u16))
     }
 
     /// The lowest number that somebody may still ask for; none if nobody counts.
@@ -158,6 +180,6 @@ impl View {
         self.iter()
             .filter(|(_, peer)| !matches!(peer.state, PeerState::Joining { .. }))
             .map(|(_, peer)| peer.expect)
-            .reduce(|a, b| if a.is_after(b) { b } else { a })
+            .reduce(SeqNo::earliest)
     }
 }

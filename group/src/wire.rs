@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 1 | type |
 //! | 1 | 1 | flags; bit 0: integers are big endian; other bits must be 0 |
-//! | 2 | 2 | reserved, 0 |
+//! | 2 | 2 | branch of the incarnation; 0 as long as the group never recovered |
 //! | 4 | 2 | member that originated the message |
 //! | 6 | 2 | incarnation |
 //! | 8 | 4 | sequence number, 0 = none yet |
@@ -17,7 +17,9 @@
 //! Implements: [Thesis §3.4.2] Fig. 3.9 `bc_hdr`, Fig. 3.11; [Amoeba5] §3.2, §3.6.
 //! Differs: `RETRANS` counts (message id = how many are missing, 0 = one), `RETRANS` from the
 //! sequencer with sequence number 0 asks a member for one of its requests, `SYNC` tells the lowest
-//! number the sequencer still keeps in its message id. All listed in `docs/differences.md`.
+//! number the sequencer still keeps in its message id. A JOINREQ with a number carries the member
+//! table. REFORMREQ, VOTE and RESULT carry the round of the invitation; DEAD may be about another
+//! member. All listed in `docs/differences.md`.
 
 use std::fmt;
 
@@ -41,12 +43,20 @@ const TABLE_FIXED_SIZE: usize = 64;
 /// Most slots a table may have.
 pub(crate) const TABLE_SLOTS_MAX: usize = 4096;
 
+/// Bytes of `RESULT` besides the slots.
+const RESULT_FIXED_SIZE: usize = 58;
+
+/// What `VOTE` says instead of a number: somebody else's invitation goes first.
+pub(crate) const VOTE_STOP: SeqNo = SeqNo::new(u32::MAX);
+/// What `VOTE` says instead of a number: the sequencer lives and goes first. `Rules::Amoeba5`.
+pub(crate) const VOTE_ABORT: SeqNo = SeqNo::new(u32::MAX - 1);
+
 const FLAG_BIG_ENDIAN: u8 = 1;
 
 macro_rules! kinds {
     ($($code:literal $name:ident $text:literal $doc:literal),* $(,)?) => {
         /// What a message is. The codes are those of the thesis' implementation; the kinds from
-        /// `REFORMREQ` on, but for the two probes, belong to recovery.
+        /// `REFORMREQ` on belong to recovery, but for the two probes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Kind {
@@ -203,7 +213,7 @@ impl Repr {
         Ok(Repr {
             kind: Kind::from_code(code).ok_or(WireError::Kind(code))?,
             member: MemberIndex::new(packet.u16_at(4)),
-            incarnation: Incarnation::new(packet.u16_at(6)),
+            incarnation: Incarnation::new(packet.u16_at(6), packet.u16_at(2)),
             seq: SeqNo::new(packet.u32_at(8)),
             id: MessageId::new(packet.u32_at(12)),
             expect: SeqNo::new(packet.u32_at(16)),
@@ -218,6 +228,7 @@ impl Repr {
             Order::Little => 0,
             Order::Big => FLAG_BIG_ENDIAN,
         };
+        bytes[2..4].copy_from_slice(&order.put_u16(self.incarnation.branch()));
         bytes[4..6].copy_from_slice(&order.put_u16(self.member.value()));
         bytes[6..8].copy_from_slice(&order.put_u16(self.incarnation.value()));
         bytes[8..12].copy_from_slice(&order.put_u32(self.seq.value()));
@@ -354,12 +365,14 @@ pub(crate) struct JoinTable {
     pub(crate) total: u16,
     pub(crate) sequencer: MemberIndex,
     pub(crate) next: SeqNo,
-    pub(crate) incarnation: Incarnation,
+    /// The number alone: the branch is in the message's header.
+    pub(crate) incarnation: u16,
     pub(crate) resilience: u16,
     pub(crate) large: u32,
 }
 
 impl JoinTable {
+    /// From a JOIN, or from a JOINREQ with a number.
     pub(crate) fn parse(packet: &Packet<'_>) -> Result<JoinTable, WireError> {
         let len = packet.body().len();
         let slots = len
@@ -381,7 +394,7 @@ impl JoinTable {
             total: reader.u16()?,
             sequencer: MemberIndex::new(reader.u16()?),
             next: SeqNo::new(reader.u32()?),
-            incarnation: Incarnation::new(reader.u16()?),
+            incarnation: reader.u16()?,
             resilience: reader.u16()?,
             large: reader.u32()?,
         };
@@ -406,14 +419,201 @@ impl JoinTable {
         bytes.extend(order.put_u16(self.total));
         bytes.extend(order.put_u16(self.sequencer.value()));
         bytes.extend(order.put_u32(self.next.value()));
-        bytes.extend(order.put_u16(self.incarnation.value()));
+        bytes.extend(order.put_u16(self.incarnation));
         bytes.extend(order.put_u16(self.resilience));
         bytes.extend(order.put_u32(self.large));
         bytes
     }
 
     pub(crate) fn size(&self) -> usize {
-        TABLE_FIXED_SIZE + SLOT_SIZE * self.slots.len()
+        JoinTable::size_of(self.slots.len())
+    }
+
+    /// Bytes of a table with so many slots.
+    pub(crate) fn size_of(slots: usize) -> usize {
+        TABLE_FIXED_SIZE + SLOT_SIZE * slots
+    }
+}
+
+/// The body of `RESULT`: the group as it goes on from this number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ResultTable {
+    /// What whoever reset the group has to say to all.
+    pub(crate) header: Header,
+    /// By slot: who is in, and as leaving who is taken for crashed; and the last id that it has used.
+    pub(crate) slots: Vec<(SlotState, MessageId)>,
+    pub(crate) private_a: FlipAddress,
+    pub(crate) private_b: FlipAddress,
+    pub(crate) total: u16,
+    pub(crate) sequencer: MemberIndex,
+    /// The number alone.
+    pub(crate) incarnation: u16,
+    /// The round of the ballot that this is the result of.
+    pub(crate) round: u32,
+}
+
+impl ResultTable {
+    pub(crate) fn parse(packet: &Packet<'_>) -> Result<ResultTable, WireError> {
+        let len = packet.body().len();
+        let slots = len
+            .checked_sub(RESULT_FIXED_SIZE)
+            .filter(|rest| rest % 8 == 0 && rest / 8 <= TABLE_SLOTS_MAX)
+            .ok_or(WireError::Body(Kind::Result))?
+            / 8;
+        let mut reader = Reader::new(packet, Kind::Result);
+        let header = reader.header()?;
+        let states = (0..slots)
+            .map(|_| reader.slot_state())
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut table = ResultTable {
+            header,
+            slots: Vec::with_capacity(slots),
+            private_a: reader.address()?,
+            private_b: reader.address()?,
+            total: reader.u16()?,
+            sequencer: MemberIndex::new(reader.u16()?),
+            incarnation: reader.u16()?,
+            round: reader.u32()?,
+        };
+        for state in states {
+            table.slots.push((state, MessageId::new(reader.u32()?)));
+        }
+        if table.sequencer.slot() >= table.slots.len() {
+            return Err(WireError::Body(Kind::Result));
+        }
+        Ok(table)
+    }
+
+    pub(crate) fn emit(&self, order: Order) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.size());
+        bytes.extend(self.header.emit(order));
+        for &(state, _) in &self.slots {
+            bytes.extend(order.put_u32(state as u32));
+        }
+        bytes.extend(self.private_a.bytes());
+        bytes.extend(self.private_b.bytes());
+        bytes.extend(order.put_u16(self.total));
+        bytes.extend(order.put_u16(self.sequencer.value()));
+        bytes.extend(order.put_u16(self.incarnation));
+        bytes.extend(order.put_u32(self.round));
+        for &(_, id) in &self.slots {
+            bytes.extend(order.put_u32(id.value()));
+        }
+        bytes
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        RESULT_FIXED_SIZE + 8 * self.slots.len()
+    }
+
+    /// The number that tells this result from all others of the same life: rounds and coordinators
+    /// differ. [`Incarnation::next`]
+    pub(crate) fn number(&self) -> u16 {
+        let slots = self.slots.len() as u32;
+        let before = self.round.wrapping_sub(1).wrapping_mul(slots);
+        before.wrapping_add(u32::from(self.sequencer.value())) as u16
+    }
+
+    /// Who is in this state.
+    pub(crate) fn all(&self, state: SlotState) -> impl Iterator<Item = MemberIndex> {
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(move |&(_, found)| found.0 == state)
+            .map(|(slot, _)| MemberIndex::new(slot as u16))
+    }
+
+    /// The last id that a member has used.
+    pub(crate) fn last_id(&self, member: MemberIndex) -> MessageId {
+        let slot = self.slots.get(member.slot());
+        slot.map_or(MessageId::NONE, |(_, last)| *last)
+    }
+
+    /// Whether the group goes on with this member.
+    pub(crate) fn has(&self, member: MemberIndex) -> bool {
+        let slot = self.slots.get(member.slot());
+        slot.is_some_and(|(state, _)| *state == SlotState::Member)
+    }
+}
+
+/// The body of `REFORMREQ`: what a member needs to go on if the coordinator crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReformBody {
+    pub(crate) header: Header,
+    /// Fewest members that the new group may have.
+    pub(crate) members_min: u16,
+}
+
+impl ReformBody {
+    pub(crate) fn parse(packet: &Packet<'_>) -> Result<ReformBody, WireError> {
+        let mut reader = Reader::new(packet, Kind::ReformReq);
+        Ok(ReformBody {
+            header: reader.header()?,
+            members_min: reader.u16()?,
+        })
+    }
+
+    pub(crate) fn emit(&self, order: Order) -> Vec<u8> {
+        let mut bytes = self.header.emit(order).to_vec();
+        bytes.extend(order.put_u16(self.members_min));
+        bytes
+    }
+}
+
+/// Which invitation: the higher round wins, then who has more, then the lower index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ballot {
+    pub(crate) round: u32,
+    /// The first number that the coordinator had not stored when it began.
+    pub(crate) stored: SeqNo,
+    pub(crate) coordinator: MemberIndex,
+}
+
+impl Ballot {
+    /// Whether this invitation goes before `other`. [Thesis §3.4.3]
+    pub(crate) fn beats(self, other: Ballot) -> bool {
+        if self.round != other.round {
+            return self.round > other.round;
+        }
+        if self.stored != other.stored {
+            return self.stored.is_after(other.stored);
+        }
+        self.coordinator < other.coordinator
+    }
+}
+
+/// The body of `VOTE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VoteBody {
+    /// The last id that the voter has used.
+    pub(crate) last: MessageId,
+    /// The invitation that the voter has acknowledged the result of, or the one that it prefers.
+    pub(crate) ballot: Option<Ballot>,
+}
+
+impl VoteBody {
+    pub(crate) fn parse(packet: &Packet<'_>) -> Result<VoteBody, WireError> {
+        let mut reader = Reader::new(packet, Kind::Vote);
+        let last = MessageId::new(reader.u32()?);
+        if reader.rest.is_empty() {
+            return Ok(VoteBody { last, ballot: None });
+        }
+        let ballot = Ballot {
+            round: reader.u32()?,
+            stored: SeqNo::new(reader.u32()?),
+            coordinator: MemberIndex::new(reader.u16()?),
+        };
+        let ballot = Some(ballot);
+        Ok(VoteBody { last, ballot })
+    }
+
+    pub(crate) fn emit(&self, order: Order) -> Vec<u8> {
+        let mut bytes = order.put_u32(self.last.value()).to_vec();
+        if let Some(ballot) = self.ballot {
+            bytes.extend(order.put_u32(ballot.round));
+            bytes.extend(order.put_u32(ballot.stored.value()));
+            bytes.extend(order.put_u16(ballot.coordinator.value()));
+        }
+        bytes
     }
 }
 
@@ -434,6 +634,27 @@ pub(crate) fn emit_sync_list(list: &[MemberIndex], order: Order) -> Vec<u8> {
     list.iter()
         .flat_map(|member| order.put_u16(member.value()))
         .collect()
+}
+
+/// Whom `DEAD` is about, in its message id: 0 for its sender, else this much above the index.
+const DEAD_BASE: u32 = 1;
+/// `DEAD` about nobody in particular: its sender recovers.
+const DEAD_UNKNOWN: MessageId = MessageId::new(u32::MAX);
+
+/// Whom a `DEAD` is about; none if it only says that its sender recovers.
+pub(crate) fn told_dead(repr: &Repr) -> Option<MemberIndex> {
+    match repr.id {
+        MessageId::NONE => Some(repr.member),
+        DEAD_UNKNOWN => None,
+        id => Some(MemberIndex::new((id.value() - DEAD_BASE) as u16)),
+    }
+}
+
+/// The message id of a `DEAD` that is not about its sender.
+pub(crate) fn dead_id(dead: Option<MemberIndex>) -> MessageId {
+    dead.map_or(DEAD_UNKNOWN, |dead| {
+        MessageId::new(u32::from(dead.value()) + DEAD_BASE)
+    })
 }
 
 /// The 32-byte header at the start of a body.
@@ -485,18 +706,22 @@ impl<'a> Reader<'a> {
             .map_err(|_| WireError::Body(self.kind))
     }
 
+    fn slot_state(&mut self) -> Result<SlotState, WireError> {
+        Ok(match self.u32()? {
+            0 => SlotState::Unused,
+            1 => SlotState::Member,
+            2 => SlotState::Joining,
+            3 => SlotState::Leaving,
+            4 => SlotState::LeftSequencer,
+            _ => return Err(WireError::Body(self.kind)),
+        })
+    }
+
     fn slot(&mut self) -> Result<TableSlot, WireError> {
         Ok(TableSlot {
             address: self.address()?,
             rpc_address: self.address()?,
-            state: match self.u32()? {
-                0 => SlotState::Unused,
-                1 => SlotState::Member,
-                2 => SlotState::Joining,
-                3 => SlotState::Leaving,
-                4 => SlotState::LeftSequencer,
-                _ => return Err(WireError::Body(Kind::Join)),
-            },
+            state: self.slot_state()?,
             expect: SeqNo::new(self.u32()?),
             id: MessageId::new(self.u32()?),
         })
@@ -523,7 +748,7 @@ impl fmt::Display for Pretty<'_> {
 fn write_line(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>, repr: &Repr) -> fmt::Result {
     let (member, id, seq) = (repr.member, repr.id, repr.seq);
     write!(f, "{}", repr.kind)?;
-    if repr.incarnation != Incarnation::FIRST {
+    if repr.incarnation.value() != 0 {
         write!(f, " [{}]", repr.incarnation.value())?;
     }
     match repr.kind {
@@ -535,6 +760,9 @@ fn write_line(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>, repr: &Repr) -> f
             Ok(body) => write!(f, " {} sequencer {}", body.assigned, body.sequencer),
             Err(error) => write!(f, " ? {error}"),
         },
+        Kind::JoinReq | Kind::LeaveReq if seq != SeqNo::NONE => {
+            write!(f, " {seq} {member}{id}")
+        }
         Kind::JoinReq | Kind::LeaveReq => write!(f, " {member}{id}"),
         Kind::Join => match JoinTable::parse(packet) {
             Ok(table) => write!(f, " {seq} {member}{id} total {}", table.total),
@@ -551,6 +779,8 @@ fn write_line(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>, repr: &Repr) -> f
                     f.write_str(" ")?;
                     write_data(f, data)
                 }
+                // A request without data gives a number to what its sender sent to all.
+                None if packet.body().is_empty() && repr.kind == Kind::BcastReq => Ok(()),
                 None if packet.body().is_empty() => f.write_str(" accept"),
                 None => f.write_str(" ? short body"),
             }
@@ -566,8 +796,44 @@ fn write_line(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>, repr: &Repr) -> f
             }
         }
         Kind::State => write!(f, " {member} next {seq} expect {}", repr.expect),
-        Kind::ReformReq | Kind::Vote | Kind::Result => write!(f, " {member} {seq}"),
+        Kind::ReformReq => write!(f, " {member} round {} next {seq}", id.value()),
+        Kind::Vote => write_vote(f, packet, repr),
+        Kind::Result if seq == SeqNo::NONE => write!(f, " {member} failed"),
+        Kind::Result => match ResultTable::parse(packet) {
+            Ok(table) => {
+                let incarnation = table.incarnation;
+                write!(
+                    f,
+                    " {seq} {member} incarnation {incarnation} total {}",
+                    table.total
+                )
+            }
+            Err(error) => write!(f, " {seq} {member} ? {error}"),
+        },
+        Kind::Dead if id != MessageId::NONE => match told_dead(repr) {
+            Some(dead) => write!(f, " {member} about {dead}"),
+            None => write!(f, " {member} recovers"),
+        },
         Kind::ResultAck | Kind::Alive | Kind::AliveReq | Kind::Dead => write!(f, " {member}"),
+    }
+}
+
+fn write_vote(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>, repr: &Repr) -> fmt::Result {
+    write!(f, " {} round {} ", repr.member, repr.id.value())?;
+    match (repr.seq, VoteBody::parse(packet).map(|body| body.ballot)) {
+        (VOTE_ABORT, _) => f.write_str("abort"),
+        (VOTE_STOP, Ok(Some(ballot))) => {
+            write!(f, "stop: round {} of {}", ballot.round, ballot.coordinator)
+        }
+        (seq, Ok(None)) => write!(f, "next {seq}"),
+        (seq, Ok(Some(ballot))) => {
+            write!(
+                f,
+                "next {seq}, has the result of round {} of {}",
+                ballot.round, ballot.coordinator
+            )
+        }
+        (_, Err(error)) => write!(f, "? {error}"),
     }
 }
 

@@ -89,7 +89,7 @@ fn the_golden_header_is_read_and_written_in_both_orders() {
     let golden = Repr {
         kind: Kind::Bcast,
         member: MemberIndex::new(0x0102),
-        incarnation: Incarnation::new(0x0304),
+        incarnation: Incarnation::new(0x0304, 0),
         seq: SeqNo::new(0x0506_0708),
         id: MessageId::new(0x090a_0b0c),
         expect: SeqNo::new(0x0d0e_0f10),
@@ -305,12 +305,13 @@ fn table() -> JoinTable {
         total: 1,
         sequencer: MemberIndex::new(0),
         next: SeqNo::new(319),
-        incarnation: Incarnation::FIRST,
+        incarnation: 0,
         resilience: 0,
         large: 1_406,
     }
 }
 
+/// A joiner of either byte order reads the same states, numbers, ids and totals. [scenario 99]
 #[test]
 fn the_join_table() {
     let table = table();
@@ -353,6 +354,113 @@ fn the_sync_list() {
         01000302
     "#]],
     );
+}
+
+#[test]
+fn an_invitation() {
+    let body = ReformBody {
+        header: header(),
+        members_min: 3,
+    };
+    check(
+        repr(Kind::ReformReq, 318, 1),
+        |order| body.emit(order),
+        &expect![[r#"
+        REFORMREQ m2 round 1 next #318
+        0c000000 02000000 3e010000 01000000 05000000
+        01020304 05060000 00000000 00000000 00000000
+        00000000 00000000 00000000 0300
+    "#]],
+    );
+}
+
+#[test]
+fn votes() {
+    let vote = |ballot| VoteBody {
+        last: MessageId::new(0x0708),
+        ballot,
+    };
+    let ballot = Ballot {
+        round: 2,
+        stored: SeqNo::new(0x013e),
+        coordinator: MemberIndex::new(0x0203),
+    };
+    check(
+        repr(Kind::Vote, 318, 1),
+        |order| vote(None).emit(order),
+        &expect![[r#"
+        VOTE m2 round 1 next #318
+        0d000000 02000000 3e010000 01000000 05000000
+        08070000
+    "#]],
+    );
+    check(
+        repr(Kind::Vote, u32::MAX, 1),
+        |order| vote(Some(ballot)).emit(order),
+        &expect![[r#"
+            VOTE m2 round 1 stop: round 2 of m515
+            0d000000 02000000 ffffffff 01000000 05000000
+            08070000 02000000 3e010000 0302
+        "#]],
+    );
+}
+
+#[test]
+fn the_result() {
+    let last = MessageId::new(0x0708);
+    let table = ResultTable {
+        header: header(),
+        slots: vec![
+            (SlotState::Member, last),
+            (SlotState::Leaving, MessageId::NONE),
+        ],
+        private_a: FlipAddress::new([1, 2, 3, 4, 5, 6, 7, 0]),
+        private_b: FlipAddress::new([2, 2, 3, 4, 5, 6, 7, 0]),
+        total: 1,
+        sequencer: MemberIndex::new(0),
+        incarnation: 0x0102,
+        round: 3,
+    };
+    check(
+        repr(Kind::Result, 318, 1),
+        |order| table.emit(order),
+        &expect![[r#"
+        RESULT #318 m2 incarnation 258 total 1
+        0e000000 02000000 3e010000 01000000 05000000
+        01020304 05060000 00000000 00000000 00000000
+        00000000 00000000 00000000 01000000 03000000
+        01020304 05060700 02020304 05060700 01000000
+        02010300 00000807 00000000 0000
+    "#]],
+    );
+    for order in [Order::Little, Order::Big] {
+        let mut bytes = repr(Kind::Result, 318, 1).emit(order).to_vec();
+        bytes.extend(table.emit(order));
+        let packet = Packet::new_checked(&bytes).expect("a whole header");
+        assert_eq!(ResultTable::parse(&packet).as_ref(), Ok(&table));
+    }
+}
+
+/// The invitation of the higher round goes first, then that of who has more, then the lower index.
+#[test]
+fn invitations_have_an_order() {
+    let ballot = |round, stored, coordinator| Ballot {
+        round,
+        stored: SeqNo::new(stored),
+        coordinator: MemberIndex::new(coordinator),
+    };
+    let ordered = [
+        ballot(2, 1, 9),
+        ballot(1, 9, 7),
+        ballot(1, 8, 0),
+        ballot(1, 8, 1),
+    ];
+    for (index, better) in ordered.iter().enumerate() {
+        assert!(!better.beats(*better));
+        for worse in &ordered[index + 1..] {
+            assert!(better.beats(*worse) && !worse.beats(*better));
+        }
+    }
 }
 
 fn check_refused(bytes: &[u8], expected: WireError) {

@@ -142,13 +142,13 @@ fn only_the_own_incarnation_is_listened_to() {
     ] {
         let mut exchange = group_of(3, &Config { rules, ..config() });
         let mut other = header(Kind::Bcast, 2);
-        other.incarnation = Incarnation::new(1);
+        other.incarnation = Incarnation::new(1, 0);
         other.seq = exchange.member(1).next();
         other.id = MessageId::new(2);
         let bytes = message(other, Some(b"other life"));
         check_marked(&mut exchange, 0, 1, bytes, Mark::OtherIncarnation);
         // 65535 comes before 0 as incarnations go.
-        other.incarnation = Incarnation::new(u16::MAX);
+        other.incarnation = Incarnation::new(u16::MAX, 0);
         other.seq = SeqNo::FIRST;
         let bytes = message(other, Some(b"other life"));
         check_marked(&mut exchange, 0, 1, bytes, lower);
@@ -171,18 +171,21 @@ fn nobody_speaks_for_the_sequencer_or_for_another_member() {
 }
 
 #[test]
-fn what_belongs_to_recovery_is_counted_and_dropped() {
+fn answers_of_a_recovery_that_nobody_began_are_dropped() {
     let mut exchange = group_of(3, &config());
-    for kind in [
-        Kind::Ack,
-        Kind::ReformReq,
-        Kind::Vote,
-        Kind::Result,
-        Kind::ResultAck,
-        Kind::Dead,
-    ] {
+    for kind in [Kind::Ack, Kind::Vote, Kind::Result, Kind::ResultAck] {
         let bytes = message(header(kind, 0), None);
         check_marked(&mut exchange, 0, 1, bytes, Mark::OutOfPhase);
+    }
+    check_works(exchange);
+}
+
+#[test]
+fn nobody_breaks_the_group_in_anothers_name() {
+    let mut exchange = group_of(3, &config());
+    for kind in [Kind::ReformReq, Kind::Dead] {
+        let bytes = message(header(kind, 0), None);
+        check_marked(&mut exchange, 2, 1, bytes, Mark::OtherSource);
     }
     check_works(exchange);
 }
@@ -208,7 +211,7 @@ fn an_address_that_flip_cannot_find_is_lost_only_after_long_silence() {
         member: MemberIndex::new(2),
         reason: LostReason::Unreachable,
     };
-    assert_eq!(exchange.nodes[0].events.last(), Some(&expected));
+    assert!(exchange.nodes[0].events.contains(&expected));
 }
 
 /// The watcher's host stands still for ten seconds: it must not blame the others.

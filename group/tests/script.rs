@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! members N [window N] [large N] [history-log2 N] [members-max N] [rules amoeba5] [timing amoeba5]
+//!           [resilience N] [auto-reset N]
 //! send mX "text"  |  send mX BYTES         leave mX     join      crash mX    declare mX at mY
 //! hold mX  |  resume mX                    the application stops, goes on taking deliveries
 //! lose KIND at mX [times N]                of the messages to come
+//! reset mX min N  |  die mX  |  apart mX ...  |  together
 //! double KIND at mX  |  delay KIND at mX N ms
 //! run  |  run N ms                         until nothing is under way  |  timers too
-//! state  |  hide KIND ...
+//! state  |  hide KIND ...  |  show
 //! ```
 //!
 //! `UPDATE_EXPECT=1` rewrites the traces. Every message takes 100 microseconds.
@@ -17,15 +19,18 @@ mod exchange;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use exchange::{Exchange, Fate, Fates, config, kind_of};
+use capability::Header;
+use exchange::{Exchange, Fate, Fates, PORT, config, kind_of};
 use flip_net::time::{Duration, Instant};
-use group::checker::check_safety;
-use group::{Config, Kind, MemberIndex, Rules, Timing};
+use group::checker::check_resilient;
+use group::{Config, Kind, MemberIndex, Resetting, Rules, Timing};
 
 /// What a script has ordered to happen to messages.
 #[derive(Default)]
 struct Orders {
     pending: Vec<Order>,
+    /// These hear each other, and the others each other.
+    apart: Vec<usize>,
 }
 
 struct Order {
@@ -38,7 +43,10 @@ struct Order {
 const TRAVEL: Duration = Duration::from_micros(100);
 
 impl Fates for Orders {
-    fn fate(&mut self, _: Instant, _: usize, to: usize, message: &[u8]) -> Fate {
+    fn fate(&mut self, _: Instant, from: usize, to: usize, message: &[u8]) -> Fate {
+        if self.apart.contains(&from) != self.apart.contains(&to) {
+            return Fate::lost();
+        }
         let kind = kind_of(message);
         let fits = |order: &Order| order.times > 0 && order.at == to && Some(order.kind) == kind;
         match self.pending.iter_mut().find(|order| fits(order)) {
@@ -90,6 +98,12 @@ impl Runner {
                 let lost = MemberIndex::new(index(lost) as u16);
                 self.act(node, move |member, now| member.declare_lost(now, lost));
             }
+            ["reset", node, "min", min] => self.reset(node, number(min) as u16),
+            ["die", node] => self.act(node, |member, now| member.die(now)),
+            ["apart", ref nodes @ ..] => {
+                self.orders.apart = nodes.iter().map(|node| index(node)).collect();
+            }
+            ["together"] => self.orders.apart.clear(),
             ["hold", node] => self.exchange.nodes[index(node)].holding = true,
             ["resume", node] => self.exchange.resume(index(node), &mut self.orders),
             ["lose", kind, "at", node] => self.order(kind, node, 1, Fate::lost()),
@@ -110,6 +124,7 @@ impl Runner {
                 self.exchange.run_until(until, &mut self.orders);
             }
             ["state"] => return self.state(),
+            ["show"] => self.hidden.clear(),
             ["hide", ref kinds @ ..] => self.hidden.extend(kinds.iter().map(|name| kind(name))),
             _ => panic!("no such command: {line}"),
         }
@@ -124,6 +139,8 @@ impl Runner {
                 ["large", value] => config.large = number(value) as u32,
                 ["history-log2", value] => config.history_log2 = number(value) as u8,
                 ["members-max", value] => config.members_max = number(value) as u16,
+                ["resilience", value] => config.resilience = number(value) as u8,
+                ["auto-reset", value] => config.auto_reset = Some(number(value) as u16),
                 ["rules", "amoeba5"] => config.rules = Rules::Amoeba5,
                 ["timing", "amoeba5"] => config.timing = Timing::amoeba5(),
                 _ => panic!("no such setting: {pair:?}"),
@@ -147,6 +164,23 @@ impl Runner {
 
     fn act(&mut self, node: &str, act: impl FnOnce(&mut group::Member, Instant)) {
         self.exchange.act(index(node), &mut self.orders, act);
+    }
+
+    fn reset(&mut self, node: &str, members_min: u16) {
+        let header = Header::to(PORT);
+        let begun = self
+            .exchange
+            .act(index(node), &mut self.orders, |member, now| {
+                member.reset(now, header, members_min)
+            });
+        let line = match begun {
+            Some(Ok(Resetting::Begun)) | None => return,
+            Some(Ok(Resetting::NotNeeded { members })) => {
+                format!("{node} has a group of {members} already")
+            }
+            Some(Err(error)) => format!("{node} cannot reset: {error}"),
+        };
+        self.exchange.say(|| line);
     }
 
     fn send(&mut self, node: &str, line: &str) {
@@ -181,6 +215,8 @@ impl Runner {
             };
             let role = if member.is_closed() {
                 "closed"
+            } else if member.is_recovering() {
+                "recovers"
             } else if member.is_sequencer() {
                 "sequencer"
             } else {
@@ -254,7 +290,8 @@ fn run(script: &str) -> String {
         out += &runner.trace();
         while lines.next_if(|line| !line.is_empty()).is_some() {}
     }
-    if let Err(violation) = check_safety(&runner.exchange.traces()) {
+    let resilience = runner.config.resilience;
+    if let Err(violation) = check_resilient(&runner.exchange.traces(), resilience) {
         panic!("{violation}\n{out}");
     }
     out

@@ -88,7 +88,12 @@ impl Roster {
                     return;
                 }
                 // Not a member any more: a delivery says so. Too large: the kernel knows the limit.
-                Err(stack::Refused::NotMember | stack::Refused::TooLarge { .. }) => {}
+                Err(
+                    stack::Refused::NotMember
+                    | stack::Refused::Aborted
+                    | stack::Refused::Reset(_)
+                    | stack::Refused::TooLarge { .. },
+                ) => {}
             }
         }
         if self.leaving {
@@ -134,7 +139,12 @@ impl Roster {
                 self.closed = true;
                 None
             }
-            stack::Delivery::JoinFailed | stack::Delivery::Expelled => Some(lost_self),
+            // Whose loss broke the group was said before.
+            stack::Delivery::Aborted | stack::Delivery::Failed { .. } => None,
+            stack::Delivery::JoinFailed
+            | stack::Delivery::Expelled
+            | stack::Delivery::Reset { .. }
+            | stack::Delivery::ResetFailed { .. } => Some(lost_self),
         }
     }
 

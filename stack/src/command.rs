@@ -13,6 +13,14 @@ pub enum Command {
     Leave,
     /// A member's processor is known to be gone.
     DeclareLost(MemberIndex),
+    /// Form the broken group anew, with at least so many members.
+    /// [`Delivery::Reset`](crate::Delivery::Reset) or
+    /// [`Delivery::ResetFailed`](crate::Delivery::ResetFailed) follows; a group that is well
+    /// stays as it is.
+    Reset {
+        /// Fewest members that the new group may have.
+        members_min: u16,
+    },
 }
 
 /// What became of a command.
@@ -42,4 +50,10 @@ pub enum Refused {
     /// Not yet in the group, or not any more.
     #[error("not a member of the group")]
     NotMember,
+    /// The group is broken; broadcast again after the reset.
+    #[error("the group is broken until it is reset")]
+    Aborted,
+    /// The reset was not begun.
+    #[error(transparent)]
+    Reset(#[from] group::ResetError),
 }

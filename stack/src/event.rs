@@ -43,7 +43,33 @@ pub enum Delivery {
         /// Who; after the own leave there is nothing more in the order.
         member: MemberIndex,
     },
-    /// A member does not answer any more; the group cannot go on without it.
+    /// A broadcast of ours had no place in the order when the group broke, and never gets one.
+    Failed {
+        /// Which, as the command was answered.
+        id: MessageId,
+    },
+    /// The group is broken, and everything before that was delivered. It goes on after
+    /// [`Command::Reset`](crate::Command::Reset), here or elsewhere.
+    Aborted,
+    /// The group was formed anew.
+    Reset {
+        /// The place of the reset in the order.
+        seq: SeqNo,
+        /// Who is in now.
+        members: Vec<MemberIndex>,
+        /// Who was in and is taken for crashed.
+        removed: Vec<MemberIndex>,
+        /// Who numbers now.
+        sequencer: MemberIndex,
+    },
+    /// Our reset found too few members.
+    ResetFailed {
+        /// How many, ourselves included.
+        members: usize,
+        /// How many were wanted.
+        members_min: u16,
+    },
+    /// A member does not answer any more; the group is broken until it is reset.
     Lost {
         /// Who.
         member: MemberIndex,
@@ -62,7 +88,8 @@ impl Delivery {
         match self {
             Delivery::Data { seq, .. }
             | Delivery::Joined { seq, .. }
-            | Delivery::Left { seq, .. } => Some(*seq),
+            | Delivery::Left { seq, .. }
+            | Delivery::Reset { seq, .. } => Some(*seq),
             _ => None,
         }
     }

@@ -156,6 +156,7 @@ impl Stack {
                     Ok(id) => Answer::Sent(id),
                     Err(group::SendError::WindowFull) => return Err(Refused::Full(payload)),
                     Err(group::SendError::NotMember) => return Err(Refused::NotMember),
+                    Err(group::SendError::Aborted) => return Err(Refused::Aborted),
                     Err(group::SendError::TooBig {
                         size,
                         size_max: max,
@@ -170,6 +171,10 @@ impl Stack {
             }
             Command::DeclareLost(member) => {
                 self.member.declare_lost(now, member);
+                Answer::Done
+            }
+            Command::Reset { members_min } => {
+                self.member.reset(now, self.header, members_min)?;
                 Answer::Done
             }
         };
@@ -284,6 +289,7 @@ impl Stack {
                 me,
                 sequencer,
                 next,
+                ..
             } => Delivery::Entered {
                 me,
                 sequencer,
@@ -307,6 +313,28 @@ impl Stack {
             },
             group::Event::Joined { seq, member, .. } => Delivery::Joined { seq, member },
             group::Event::Left { seq, member } => Delivery::Left { seq, member },
+            group::Event::SendFailed { id } => Delivery::Failed { id },
+            group::Event::Aborted => Delivery::Aborted,
+            group::Event::Reset {
+                seq,
+                members,
+                removed,
+                sequencer,
+                ..
+            } => Delivery::Reset {
+                seq,
+                members,
+                removed,
+                sequencer,
+            },
+            group::Event::ResetFailed {
+                members,
+                members_min,
+            } => Delivery::ResetFailed {
+                members,
+                members_min,
+            },
+            group::Event::Expelled => Delivery::Expelled,
             group::Event::Lost { member, reason } => Delivery::Lost { member, reason },
             group::Event::Closed => Delivery::Closed,
             _ => return,

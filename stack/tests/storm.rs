@@ -245,8 +245,13 @@ impl World {
                 };
                 processor.trace.delivered.push(delivered);
             }
-            Delivery::Joined { seq, .. } | Delivery::Left { seq, .. } => {
-                processor.trace.changes.push(seq);
+            Delivery::Joined { seq, member } => {
+                let change = checker::Change::Joined(member);
+                processor.trace.changes.push((seq, change));
+            }
+            Delivery::Left { seq, member } => {
+                let change = checker::Change::Left(member);
+                processor.trace.changes.push((seq, change));
             }
             Delivery::Closed => processor.closed = true,
             other => return Err(Failure(format!("p{at}: {other:?}"))),

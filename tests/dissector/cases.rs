@@ -277,7 +277,7 @@ fn group_header(order: Order, kind: u8) -> Layout {
     let bit = header.bit();
     header.u8("amgroup.type", kind).flags("amgroup.flags", bit);
     header.number(&[0, 0]);
-    header.say("amgroup.reserved", "0x0000");
+    header.say("amgroup.branch", "0x0000");
     header.u16("amgroup.member", 0x0102);
     header.u16("amgroup.incarnation", 3);
     header.u32("amgroup.seq", 0x0506_0708);
@@ -304,6 +304,24 @@ fn table(order: Order) -> Layout {
     table.u16("amgroup.join.incarnation", 3);
     table.u16("amgroup.join.resilience", 1);
     table.u32("amgroup.join.large", 10_000);
+    table
+}
+
+/// A new group with three slots.
+fn result_table(order: Order) -> Layout {
+    let mut table = header(order);
+    for state in [1, 3, 0] {
+        table.u32("amgroup.result.state", state);
+    }
+    table.bytes("amgroup.result.private_a", &A);
+    table.bytes("amgroup.result.private_b", &B);
+    table.u16("amgroup.result.total", 1);
+    table.u16("amgroup.result.sequencer", 0);
+    table.u16("amgroup.result.incarnation", 4);
+    table.u32("amgroup.result.round", 2);
+    for last in [78, 79, 0] {
+        table.u32("amgroup.result.last", last);
+    }
     table
 }
 
@@ -341,6 +359,17 @@ fn group_body(order: Order, kind: u8) -> Layout {
                 body.u16("amgroup.sync.member", member);
             }
         }
+        12 => {
+            body.then(header(order));
+            body.u16("amgroup.reform.members_min", 3);
+        }
+        13 => {
+            body.u32("amgroup.vote.last", 77);
+            body.u32("amgroup.vote.round", 2);
+            body.u32("amgroup.vote.next", 0x0102_0304);
+            body.u16("amgroup.vote.coordinator", 1);
+        }
+        14 => drop(body.then(result_table(order))),
         _ => {}
     }
     body

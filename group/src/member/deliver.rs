@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::history::Body;
 use crate::seq::{MemberIndex, MessageId, SeqNo};
 use crate::stats::Mark;
+use crate::wire::SlotState;
 
 /// What the owner was given and what it has told to have consumed.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl Member {
         loop {
             let seq = self.delivery.expect;
             if !self.history.next().is_after(seq) {
-                return None;
+                return self.poll_aborted();
             }
             let entry = self.history.get(seq)?;
             let (member, id) = (entry.member, entry.id);
@@ -102,6 +103,16 @@ impl Member {
                 return event;
             }
         }
+    }
+
+    /// The group is broken and there is nothing more before that.
+    fn poll_aborted(&mut self) -> Option<Event> {
+        let recovery = self.recovery.as_mut()?;
+        if recovery.aborted || recovery.userless {
+            return None;
+        }
+        recovery.aborted = true;
+        Some(Event::Aborted)
     }
 
     fn ordered_event(
@@ -133,6 +144,14 @@ impl Member {
                 member,
                 rpc_address: table.slots[member.slot()].rpc_address,
             }),
+            Body::Reset(table) => Some(Event::Reset {
+                seq,
+                header: table.header,
+                members: table.all(SlotState::Member).collect(),
+                removed: table.all(SlotState::Leaving).collect(),
+                sequencer: table.sequencer,
+                group: (self.config.one_way)(table.private_b),
+            }),
             Body::Leave(_) => {
                 if member == self.me {
                     self.on_own_leave_delivered();
@@ -148,7 +167,7 @@ impl Member {
         }
         if self.sequencer.is_some() {
             self.hear_expect(self.me, self.delivery.expect);
-        } else {
+        } else if self.recovery.is_none() {
             self.on_member_expect_advanced();
         }
     }

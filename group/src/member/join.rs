@@ -18,7 +18,7 @@ use crate::event::{Destination, Endpoint, Event};
 use crate::history::History;
 use crate::member::deliver::Delivery;
 use crate::member::receive::Receiver;
-use crate::seq::{MessageId, SeqNo};
+use crate::seq::SeqNo;
 use crate::stats::Mark;
 use crate::timers::Timer;
 use crate::view::{Peer, PeerState, View};
@@ -99,13 +99,7 @@ impl Member {
         self.view = View::new(usize::from(parameters.members_max), parameters.sequencer);
         self.view.set(
             parameters.sequencer,
-            Peer {
-                address: from,
-                rpc_address: FlipAddress::NULL,
-                state: PeerState::Member,
-                expect: SeqNo::NONE,
-                id: MessageId::NONE,
-            },
+            Peer::new((from, FlipAddress::NULL), PeerState::Member, SeqNo::NONE),
         );
         let (a, b) = (parameters.private_a, parameters.private_b);
         self.addresses = GroupAddresses::new(a, b, &self.config);
@@ -188,6 +182,7 @@ impl Member {
             me: self.me,
             sequencer: table.sequencer,
             next,
+            group: self.addresses.b,
         });
         if self.leave_wanted {
             self.leave(self.now);

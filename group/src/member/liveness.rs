@@ -6,7 +6,8 @@ use flip_net::address::FlipAddress;
 use flip_net::time::Instant;
 
 use super::{Member, Phase};
-use crate::event::{Destination, Endpoint, Event, LostReason};
+use crate::event::{Destination, Endpoint, LostReason};
+use crate::recovery::IN_RECOVERY;
 use crate::seq::{MemberIndex, SeqNo};
 use crate::stats::Mark;
 use crate::timers::Timer;
@@ -22,7 +23,9 @@ impl Member {
     /// The owner knows that a member's processor is gone. Reported at once, and once.
     pub fn declare_lost(&mut self, now: Instant, member: MemberIndex) {
         self.advance_clock(now);
-        self.lose(member, LostReason::Declared);
+        if member != self.me {
+            self.report_lost(member, LostReason::Declared);
+        }
     }
 
     /// FLIP could not find this address: a message to it was dropped. Time-outs repair that; only
@@ -36,26 +39,8 @@ impl Member {
         let half = self.config.timing.silence_max.divided(2);
         let silence = self.liveness.silence(member, now);
         if silence.is_some_and(|silence| silence >= half) {
-            self.lose(member, LostReason::Unreachable);
+            self.report_lost(member, LostReason::Unreachable);
         }
-    }
-
-    fn lose(&mut self, member: MemberIndex, reason: LostReason) {
-        let watched = self.liveness.declare(member);
-        // An ordinary member watches only the sequencer, but can be told of anybody.
-        let told = reason == LostReason::Declared
-            && self.sequencer.is_none()
-            && member != self.me
-            && self.view.get(member).is_some()
-            && member != self.view.sequencer;
-        if watched || told {
-            self.report_lost(member, reason);
-        }
-    }
-
-    fn report_lost(&mut self, member: MemberIndex, reason: LostReason) {
-        self.stats.mark(Mark::MemberLost);
-        self.event(Event::Lost { member, reason });
     }
 
     pub(crate) fn watch(&mut self, member: MemberIndex) {
@@ -76,6 +61,9 @@ impl Member {
     pub(crate) fn heard(&mut self, repr: &Repr) {
         let speaker = match repr.kind {
             Kind::Join | Kind::Leave | Kind::Bcast | Kind::Sync => self.view.sequencer,
+            Kind::BcastReq | Kind::JoinReq | Kind::LeaveReq if repr.seq != SeqNo::NONE => {
+                self.view.sequencer
+            }
             _ => repr.member,
         };
         self.liveness.heard(speaker, self.now);
@@ -140,18 +128,23 @@ impl Member {
         let Some(address) = self.view.get(repr.member).map(|peer| peer.address) else {
             return;
         };
+        if self.recovery.is_some() && repr.seq != IN_RECOVERY {
+            return self.answer_with_recovery(address);
+        }
         // From the group's address, so that the asker's FLIP learns the way to the group.
         let from = if repr.seq == TO_GROUP && !matches!(self.phase, Phase::Left) {
             Endpoint::FromSequencer
         } else {
             Endpoint::Member
         };
-        let answer = self.header(Kind::Alive);
+        let mut answer = self.header(Kind::Alive);
+        answer.id = self.coordinated_round();
         self.transmit(from, Destination::Unicast(address), answer, |_| {});
     }
 
     pub(crate) fn on_alive(&mut self, repr: &Repr) {
         self.note_expect(repr);
+        self.on_coordinator_alive(repr);
     }
 
     /// Both probes and answers tell how far their sender is.

@@ -2,6 +2,7 @@
 //!
 //! Implements: [Thesis §3.4.2].
 
+mod acknowledge;
 mod deliver;
 mod join;
 mod liveness;
@@ -21,7 +22,8 @@ use crate::config::{Config, ConfigError};
 use crate::event::{Destination, Endpoint, Event, Registration, Transmit};
 use crate::failure::Liveness;
 use crate::filter::{Gate, Stage};
-use crate::history::{Bounds, History};
+use crate::history::{Bounds, Entry, History};
+use crate::recovery::Recovery;
 use crate::seq::{Incarnation, MemberIndex, MessageId, SeqNo};
 use crate::sequencer::Sequencer;
 use crate::stats::{Mark, Stats};
@@ -33,6 +35,7 @@ use deliver::Delivery;
 use join::Locate;
 use receive::Receiver;
 pub(crate) use receive::data_body;
+pub(crate) use send::Request;
 pub use send::SendError;
 use send::Sender;
 
@@ -98,10 +101,13 @@ pub struct Member {
     /// There if this member numbers.
     pub(crate) sequencer: Option<Sequencer>,
     pub(crate) liveness: Liveness,
+    /// There while the group is broken.
+    pub(crate) recovery: Option<Recovery>,
     pub(crate) timers: Timers,
     /// The owner wants to leave but we are not in yet.
     pub(crate) leave_wanted: bool,
     pub(crate) stats: Stats,
+    rng: Rng,
     registrations: VecDeque<Registration>,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
@@ -120,13 +126,11 @@ impl Member {
         member.phase = Phase::Inside;
         member.view.set(
             member.me,
-            Peer {
-                address: member.address,
-                rpc_address: member.config.rpc_address,
-                state: PeerState::Member,
-                expect: SeqNo::FIRST,
-                id: MessageId::NONE,
-            },
+            Peer::new(
+                (member.address, member.config.rpc_address),
+                PeerState::Member,
+                SeqNo::FIRST,
+            ),
         );
         member.sequencer = Some(Sequencer::new(&member.config));
         member.register(Endpoint::ToAll, b);
@@ -135,6 +139,7 @@ impl Member {
             me: member.me,
             sequencer: member.me,
             next: SeqNo::FIRST,
+            group: member.addresses.b,
         });
         Ok(member)
     }
@@ -168,6 +173,8 @@ impl Member {
             delivery: Delivery::new(SeqNo::FIRST),
             sequencer: None,
             liveness: Liveness::default(),
+            recovery: None,
+            rng,
             timers: Timers::default(),
             leave_wanted: false,
             stats: Stats::new(),
@@ -206,6 +213,13 @@ impl Member {
         if from == self.address {
             return self.stats.mark(Mark::OwnEcho);
         }
+        self.enter_if_decided(from, &repr);
+        if self.is_told_out(from, &repr) {
+            return self.on_told_out(repr.member);
+        }
+        if self.answers_straggler(from, &repr) {
+            return;
+        }
         if let Err(mark) = self.gate().check(from, &repr) {
             return self.stats.mark(mark);
         }
@@ -215,24 +229,28 @@ impl Member {
         match repr.kind {
             Kind::Locate => self.on_locate(from, &packet),
             Kind::HereIs => self.on_here_is(from, &repr, &packet),
-            Kind::JoinReq | Kind::LeaveReq => self.on_membership_request(&repr, &packet),
+            Kind::JoinReq | Kind::LeaveReq => {
+                self.on_membership_request(endpoint, &repr, &packet);
+            }
             Kind::Join => self.on_join(&repr, &packet),
             Kind::Leave => self.on_leave(&repr, &packet),
             Kind::BcastReq => self.on_request(endpoint, &repr, message),
             Kind::Bcast => self.on_broadcast(&repr, message),
+            Kind::Retrans if self.recovery.is_some() => self.on_retrans_in_recovery(&repr),
             Kind::Retrans if self.sequencer.is_some() => self.on_retrans(&repr),
             Kind::Retrans => self.on_request_wanted(repr.id),
+            Kind::Sync if self.recovery.is_some() => self.on_sync_in_recovery(&repr, &packet),
             Kind::Sync => self.on_sync(&repr, &packet),
+            Kind::State if self.recovery.is_some() => self.on_state_in_recovery(&repr),
             Kind::State => self.hear_expect(repr.member, repr.expect),
             Kind::AliveReq => self.on_alive_request(&repr),
             Kind::Alive => self.on_alive(&repr),
-            // The filter lets none of these pass: resilience and recovery are not spoken here.
-            Kind::Ack
-            | Kind::ReformReq
-            | Kind::Vote
-            | Kind::Result
-            | Kind::ResultAck
-            | Kind::Dead => self.stats.mark(Mark::OutOfPhase),
+            Kind::Ack => self.on_ack(&repr),
+            Kind::ReformReq => self.on_reform_req(&repr, &packet),
+            Kind::Vote => self.on_vote(&repr, &packet),
+            Kind::Result => self.on_result(&repr, &packet),
+            Kind::ResultAck => self.on_result_ack(&repr),
+            Kind::Dead => self.on_dead(&repr),
         }
     }
 
@@ -246,6 +264,8 @@ impl Member {
                 Timer::AskAgain => self.on_ask_again(),
                 Timer::Synchronise => self.on_synchronise(),
                 Timer::Probe => self.on_probe(due),
+                Timer::AskForAcks => self.on_ask_for_acks(),
+                Timer::Recover => self.on_recover(),
                 Timer::FreeLeaver => self.on_free_leaver(),
             }
         }
@@ -362,12 +382,14 @@ impl Member {
             stage: match self.phase {
                 Phase::Locating(_) => Stage::Locating,
                 Phase::Joining { .. } => Stage::Joining,
-                Phase::Inside | Phase::Leaving | Phase::Left => Stage::Inside,
                 Phase::Gone => Stage::Gone,
+                _ if self.recovery.is_some() => Stage::Recovering,
+                Phase::Inside | Phase::Leaving | Phase::Left => Stage::Inside,
             },
             incarnation: self.incarnation,
             is_sequencer: self.sequencer.is_some(),
-            sequencer: self.sequencer_address(),
+            numberer: self.numberer_address(),
+            leader: self.led_by(),
             view: &self.view,
         }
     }
@@ -376,6 +398,32 @@ impl Member {
         self.view
             .get(self.view.sequencer)
             .map_or(FlipAddress::NULL, |peer| peer.address)
+    }
+
+    /// Whose messages with numbers we take: the sequencer's, or in recovery those of whom we asked.
+    fn numberer_address(&self) -> FlipAddress {
+        if self.recovery.is_none() {
+            return self.sequencer_address();
+        }
+        let from = self.fetched_from().and_then(|from| self.view.get(from));
+        from.map_or(FlipAddress::NULL, |peer| peer.address)
+    }
+
+    /// Asks for something missing whoever has it.
+    pub(crate) fn tell_numberer(&mut self, repr: Repr) {
+        if self.recovery.is_none() {
+            return self.tell_sequencer(repr, |_| {});
+        }
+        let to = self.numberer_address();
+        if !to.is_null() {
+            self.unicast(to, repr, |_| {});
+        }
+    }
+
+    /// The addresses of a new group.
+    pub(crate) fn draw_addresses(&mut self) -> (FlipAddress, FlipAddress) {
+        let a = FlipAddress::random(&mut self.rng);
+        (a, FlipAddress::random(&mut self.rng))
     }
 
     pub(crate) fn register(&mut self, endpoint: Endpoint, private: FlipAddress) {
@@ -442,6 +490,9 @@ impl Member {
         self.timers.clear_all();
         self.liveness.forget_all();
         self.unregister(Endpoint::Member);
+        if self.recovery.take().is_some() {
+            self.unregister_group();
+        }
         if self.sequencer.is_some() {
             self.unregister(Endpoint::ToAll);
             self.unregister(Endpoint::Everybody);
@@ -456,6 +507,7 @@ pub(crate) fn bounds(config: &Config) -> Bounds {
         messages_max: config.history_messages_max(),
         accepted_max: config.accepted_messages_max(),
         bytes_max: config.history_bytes_max,
+        entry_max: Entry::cost_max(config.message_bytes_max().max(config.table_bytes_max())),
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use capability::HEADER_SIZE;
 use flip_net::time::{Duration, Instant};
 
+use super::acknowledge::Owed;
 use super::{Member, Phase};
 use crate::config::{Rules, WINDOW_MAX};
 use crate::event::Endpoint;
@@ -42,6 +43,8 @@ pub(crate) struct Receiver {
     /// The first number after the own join, until it has come.
     after_join: Option<SeqNo>,
     /// Messages and bytes received since we last told the sequencer anything.
+    /// Tentative numbers to acknowledge.
+    pub(super) owed: Option<Owed>,
     silent_messages: usize,
     silent_bytes: usize,
     /// What we last told the sequencer to expect.
@@ -70,6 +73,20 @@ impl Receiver {
         }
     }
 
+    /// The same with nothing under way: everything below `stored` is here.
+    pub(crate) fn at_rest(&self, stored: SeqNo) -> Receiver {
+        Receiver {
+            top: stored,
+            told: self.told,
+            ..Receiver::default()
+        }
+    }
+
+    /// Whether nothing is known that is not stored.
+    pub(crate) fn has_all(&self, stored: SeqNo) -> bool {
+        !self.top.is_after(stored)
+    }
+
     /// The sequencer hears from us how far we are.
     pub(crate) fn spoke(&mut self, expect: SeqNo) {
         self.silent_messages = 0;
@@ -85,8 +102,17 @@ impl Receiver {
 
     /// Drops what an in-order message of the sender makes superfluous.
     fn drop_stale(&mut self, member: MemberIndex, id: MessageId) {
-        let stale = |key: &BodyKey| key.0 == member && !MessageId::new(key.1).is_after(id);
-        let keys: Vec<BodyKey> = self.bodies.keys().copied().filter(stale).collect();
+        self.drop_bodies(|key| key.0 == member && !MessageId::new(key.1).is_after(id));
+    }
+
+    /// Drops everything of a member that has left: its slot may get another owner, whose ids begin
+    /// anew.
+    fn drop_all_of(&mut self, member: MemberIndex) {
+        self.drop_bodies(|key| key.0 == member);
+    }
+
+    fn drop_bodies(&mut self, stale: impl Fn(&BodyKey) -> bool) {
+        let keys: Vec<BodyKey> = self.bodies.keys().copied().filter(&stale).collect();
         for key in keys {
             self.take_body(key);
         }
@@ -107,7 +133,7 @@ impl Member {
                 if self.receiver.take_body(key).is_some() && self.is_next_or_later(repr.seq) {
                     self.stats.mark(Mark::AcceptLost);
                 }
-                self.on_numbered(repr, Method::Pb, Some(body));
+                self.on_official(repr, Method::Pb, body);
             }
             None => self.stats.mark(Mark::Malformed),
         }
@@ -118,6 +144,14 @@ impl Member {
     }
 
     fn on_accept(&mut self, repr: &Repr) {
+        self.history.make_official(self.believed(repr.seq.next()));
+        let body = self.take_body_for(repr);
+        self.on_numbered(repr, Method::Bb, body);
+    }
+
+    /// The body of a large message that is named by its sender and id. One that is not here, nor
+    /// in the history, is waited for.
+    pub(super) fn take_body_for(&mut self, repr: &Repr) -> Option<Body> {
         let key = (repr.member, repr.id.value());
         let body = if repr.member == self.me {
             self.sender.body(repr.id)
@@ -133,11 +167,24 @@ impl Member {
                 self.receiver.awaiting.insert(key, repr.seq);
             }
         }
-        self.on_numbered(repr, Method::Bb, body);
         if self.receiver.awaiting.len() > self.config.history_messages_max() {
             // Only accepts beyond the history's reach can pile up; they will be asked for.
             self.receiver.awaiting.clear();
         }
+        body
+    }
+
+    /// As much as may be believed of a number that somebody says to be official.
+    fn believed(&self, end: SeqNo) -> SeqNo {
+        let limit = self.reach();
+        if end.is_after(limit) { limit } else { end }
+    }
+
+    /// The first number further ahead than any sequencer with this history can be: it keeps what our
+    /// owner has not taken.
+    fn reach(&self) -> SeqNo {
+        let messages_max = self.history.bounds().messages_max as u32;
+        self.delivery.expect.plus(messages_max)
     }
 
     /// Which body a planted bug takes for the one that is meant.
@@ -152,22 +199,32 @@ impl Member {
 
     /// A numbered JOIN, from the sequencer, at somebody who is already in.
     pub(crate) fn on_numbered_join(&mut self, repr: &Repr, table: wire::JoinTable) {
-        if table.slots.len() != usize::from(self.config.members_max)
-            || repr.member.slot() >= table.slots.len()
-        {
+        if !self.fits_group(repr, &table) {
             return self.stats.mark(Mark::Malformed);
         }
-        self.on_numbered(repr, Method::Pb, Some(Body::Join(table.into())));
+        self.on_official(repr, Method::Pb, Body::Join(table.into()));
+    }
+
+    /// Whether a table has our slots, and one for the member that it is about.
+    pub(super) fn fits_group(&self, repr: &Repr, table: &wire::JoinTable) -> bool {
+        table.slots.len() == usize::from(self.config.members_max)
+            && repr.member.slot() < table.slots.len()
     }
 
     pub(crate) fn on_leave(&mut self, repr: &Repr, packet: &Packet<'_>) {
         match wire::parse_header(packet, Kind::Leave) {
-            Ok(header) => self.on_numbered(repr, Method::Pb, Some(Body::Leave(header))),
+            Ok(header) => self.on_official(repr, Method::Pb, Body::Leave(header)),
             Err(_) => self.stats.mark(Mark::Malformed),
         }
     }
 
-    fn on_numbered(&mut self, repr: &Repr, method: Method, body: Option<Body>) {
+    /// A complete broadcast whose number, and hence every one before it, is official.
+    fn on_official(&mut self, repr: &Repr, method: Method, body: Body) {
+        self.history.make_official(self.believed(repr.seq.next()));
+        self.on_numbered(repr, method, Some(body));
+    }
+
+    pub(super) fn on_numbered(&mut self, repr: &Repr, method: Method, body: Option<Body>) {
         step!(self.config.walk);
         if matches!(self.phase, Phase::Left) {
             return self.tell_state();
@@ -191,9 +248,12 @@ impl Member {
             let next = self.history.next();
             self.history.store(next, entry.clone(), floor);
         }
+        // The accept of what is stored under its tentative number brings nothing but itself.
+        let is_word = entry.body.is_none() && !self.history.next().is_after(repr.seq);
         match self.history.store(repr.seq, entry, floor) {
             Stored::Kept => self.raise_top(repr.seq.next()),
-            Stored::Duplicate => return self.stats.mark(Mark::DuplicateBroadcast),
+            Stored::Duplicate if is_word => {}
+            Stored::Duplicate => self.stats.mark(Mark::DuplicateBroadcast),
             Stored::NoRoom => {
                 self.stats.mark(Mark::BroadcastTooFar);
                 self.raise_top(repr.seq.next());
@@ -202,18 +262,23 @@ impl Member {
         self.note_history_peaks();
         self.advance();
         self.ask_if_missing();
+        self.on_stored_in_recovery();
+    }
+
+    /// Gets everything below `goal` from whom we follow or have asked.
+    pub(crate) fn fetch_below(&mut self, goal: SeqNo) {
+        self.receiver.asked = None;
+        self.raise_top(goal);
+        self.ask_if_missing();
     }
 
     /// Somebody has told us of all numbers below `top`.
     fn raise_top(&mut self, top: SeqNo) {
-        let reach = self.history.bounds().messages_max as u32;
-        let limit = self.history.lowest().plus(reach);
-        let top = if top.is_after(limit) { limit } else { top };
-        self.receiver.top = self.receiver.top.latest(top);
+        self.receiver.top = self.receiver.top.latest(self.believed(top));
     }
 
     /// Processes everything that has become contiguous.
-    fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         step!(self.config.walk);
         while !matches!(self.phase, Phase::Left) {
             let Some(seq) = self.history.advance() else {
@@ -224,19 +289,19 @@ impl Member {
         if self
             .receiver
             .asked
-            .is_some_and(|asked| !asked.end.is_after(self.history.next()))
+            .is_some_and(|asked| !asked.end.is_after(self.history.stored()))
         {
             self.receiver.asked = None;
             self.timers.clear(Timer::AskAgain);
         }
-        if self.is_silent() {
+        if self.recovery.is_none() && self.is_silent() {
             self.stats.mark(Mark::StateWhenSilent);
             self.tell_state();
         }
     }
 
     /// One message has its place in the order here. [Thesis Fig. 3.17]
-    fn on_sequenced(&mut self, seq: SeqNo) {
+    pub(crate) fn on_sequenced(&mut self, seq: SeqNo) {
         if self.receiver.after_join == Some(seq) {
             self.receiver.after_join = None;
         }
@@ -251,14 +316,9 @@ impl Member {
 
         if let Body::Join(table) = &body {
             let slot = table.slots[member.slot()];
-            let peer = Peer {
-                address: slot.address,
-                rpc_address: slot.rpc_address,
-                state: PeerState::Member,
-                expect: seq,
-                id,
-            };
-            self.view.set(member, peer);
+            let addresses = (slot.address, slot.rpc_address);
+            self.view
+                .set(member, Peer::new(addresses, PeerState::Member, seq));
             self.stats.mark(Mark::MemberJoined);
         }
         if let Some(peer) = self.view.get_mut(member) {
@@ -271,13 +331,16 @@ impl Member {
         if member == self.me {
             self.complete(id, seq);
         }
-        if let Body::Leave(_) = body {
-            self.on_leave_sequenced(member);
+        match body {
+            Body::Leave(_) => self.on_leave_sequenced(member),
+            Body::Reset(table) => self.on_reset_sequenced(seq, &table),
+            Body::Data { .. } | Body::Join(_) => {}
         }
     }
 
     fn on_leave_sequenced(&mut self, member: MemberIndex) {
         self.stats.mark(Mark::MemberLeft);
+        self.receiver.drop_all_of(member);
         if member == self.me {
             self.on_own_leave_received();
         } else if member == self.view.sequencer {
@@ -295,7 +358,7 @@ impl Member {
         if missing == 0 || matches!(self.phase, Phase::Left) {
             return;
         }
-        let next = self.history.next();
+        let next = self.history.stored();
         let known = self.receiver.asked.is_some_and(|asked| {
             !asked.first.is_after(next) && asked.end.is_after(next) && asked.again > self.now
         });
@@ -327,7 +390,7 @@ impl Member {
     }
 
     fn ask(&mut self, missing: u32, pause: Duration) {
-        let next = self.history.next();
+        let next = self.history.stored();
         let count = match self.config.rules {
             Rules::Thesis => missing,
             Rules::Amoeba5 => 1,
@@ -343,7 +406,7 @@ impl Member {
         let mut repr = self.header(Kind::Retrans);
         repr.seq = next;
         repr.id = MessageId::new(if count > 1 { count } else { 0 });
-        self.tell_sequencer(repr, |_| {});
+        self.tell_numberer(repr);
     }
 
     pub(crate) fn on_ask_again(&mut self) {
@@ -355,7 +418,7 @@ impl Member {
         let timing = &self.config.timing;
         let pause = self.receiver.asked.map_or(timing.ask_again, |asked| {
             // As long as holes are being filled the pause stays short.
-            if asked.first == self.history.next() && asked.pause > Duration::ZERO {
+            if asked.first == self.history.stored() && asked.pause > Duration::ZERO {
                 asked.pause.times(2).min(timing.ask_again_max)
             } else {
                 timing.ask_again
@@ -390,6 +453,7 @@ impl Member {
             self.stats.mark(Mark::BodyLate);
             self.history.fill(seq, body);
             self.advance();
+            self.acknowledge();
             return self.ask_if_missing();
         }
         let too_much = self.receiver.bodies_bytes + body.size() > self.config.early_bytes_max
@@ -421,7 +485,10 @@ impl Member {
                 self.receiver.solicited = Some(repr.seq);
             }
         }
+        // What the sequencer has accepted is official; an accept may be what was lost.
+        self.history.make_official(self.believed(repr.seq));
         self.raise_top(repr.seq);
+        self.advance();
         self.ask_if_missing();
     }
 

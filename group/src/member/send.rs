@@ -44,6 +44,9 @@ pub enum SendError {
     /// Not yet or no longer a member.
     #[error("not a member of the group")]
     NotMember,
+    /// The group is broken; send again after the reset.
+    #[error("the group is broken until it is reset")]
+    Aborted,
 }
 
 /// What is asked of the sequencer.
@@ -121,6 +124,25 @@ impl Sender {
         }
     }
 
+    /// The last id that was used.
+    pub(crate) fn last(&self) -> MessageId {
+        self.last
+    }
+
+    /// This id is used for something that is not sent.
+    pub(crate) fn take_id(&mut self, id: MessageId) {
+        self.last = self.last.latest(id);
+    }
+
+    /// Forgets all requests; gives the ids of the data among them.
+    pub(crate) fn fail_all(&mut self) -> Vec<MessageId> {
+        let failed = self.outstanding.drain(..);
+        let data = failed.filter(|failed| matches!(failed.request, Request::Data { .. }));
+        let ids = data.map(|failed| failed.id).collect();
+        self.bytes = 0;
+        ids
+    }
+
     fn push(&mut self, request: Request, now: Instant) -> MessageId {
         let id = self.last.next();
         self.last = id;
@@ -153,6 +175,9 @@ impl Member {
         if !self.is_inside() {
             return Err(SendError::NotMember);
         }
+        if self.recovery.is_some() {
+            return Err(SendError::Aborted);
+        }
         let size_max = self.config.message_bytes_max();
         if data.len() > size_max {
             return Err(SendError::TooBig {
@@ -170,6 +195,9 @@ impl Member {
     /// Whether `send` would take a message of this size now.
     pub fn has_send_room(&self, size: usize) -> bool {
         let sender = &self.sender;
+        if self.recovery.is_some() {
+            return false;
+        }
         sender.outstanding.is_empty()
             || (sender.outstanding.len() < self.config.window as usize
                 && sender.bytes + size <= self.config.window_bytes_max)
@@ -183,7 +211,9 @@ impl Member {
         match self.phase {
             Phase::Inside => {
                 self.phase = Phase::Leaving;
-                self.begin_request(Request::Leave);
+                if self.recovery.is_none() {
+                    self.begin_request(Request::Leave);
+                }
             }
             Phase::Locating(ref locate) if !locate.may_be_in => self.close(),
             // The sequencer may count us already; going without a word would stop the group.
@@ -285,6 +315,9 @@ impl Member {
     }
 
     fn set_resend_timer(&mut self) {
+        if self.recovery.is_some() {
+            return;
+        }
         match self.sender.outstanding.front() {
             None => self.timers.clear(Timer::ResendRequest),
             Some(_) => {

@@ -24,7 +24,7 @@ impl Member {
         let entry = self.history.get(seq)?;
         let member = entry.member;
         match entry.body.as_ref()? {
-            Body::Data { .. } => None,
+            Body::Data { .. } | Body::Reset(_) => None,
             Body::Join(_) => {
                 self.enact_join(seq, member);
                 None
@@ -41,6 +41,8 @@ impl Member {
             peer.state = PeerState::Member;
             // The JOIN itself is kept until the joiner shows that it has it.
             peer.expect = seq;
+            peer.stored = seq;
+            peer.since = seq;
         }
         let table = self.table(member, seq.next());
         if let Some(entry) = self.history.get_mut(seq) {
@@ -64,6 +66,7 @@ impl Member {
         if !is_me {
             self.liveness.forget(member);
             self.seq_mut().forget(member);
+            self.seq_mut().left.insert(member, seq);
             if !self.timers.is_set(Timer::FreeLeaver) {
                 self.set_leaver_timer();
             }
@@ -83,7 +86,7 @@ impl Member {
             total: self.view.total() as u16,
             sequencer: self.me,
             next,
-            incarnation: self.incarnation,
+            incarnation: self.incarnation.value(),
             resilience: u16::from(self.config.resilience),
             large: self.config.large,
         }
@@ -121,17 +124,21 @@ impl Member {
                 _ => Err(Mark::OutOfPhase),
             };
         }
-        let member = self.view.free_slot(self.now).ok_or(Mark::GroupFull)?;
+        let member = self.reusable_slot().ok_or(Mark::GroupFull)?;
         self.seq_mut().forget(member);
-        let peer = Peer {
-            address: body.address,
-            rpc_address: body.rpc_address,
-            state: PeerState::Joining { until },
-            expect: next,
-            id: MessageId::NONE,
-        };
-        self.view.set(member, peer);
+        let addresses = (body.address, body.rpc_address);
+        let state = PeerState::Joining { until };
+        self.view.set(member, Peer::new(addresses, state, next));
         Ok(member)
+    }
+
+    /// A free slot. Not one whose last owner somebody may still think to be in: the accepts of the
+    /// next owner would be taken for the last one's.
+    fn reusable_slot(&mut self) -> Option<MemberIndex> {
+        let lowest = self.history.lowest();
+        let mut free = self.view.free_slots(self.now);
+        let left = &self.sequencer.as_ref()?.left;
+        free.find(|slot| left.get(slot).is_none_or(|&leave| lowest.is_after(leave)))
     }
 
     fn tell_here_is(&mut self, to: FlipAddress, assigned: MemberIndex) {

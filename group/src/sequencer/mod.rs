@@ -8,6 +8,7 @@
 //! Differs: duplicates are told by a window of message ids; a missing request is asked for.
 
 mod membership;
+mod resilience;
 mod retransmit;
 mod sync;
 
@@ -50,7 +51,11 @@ pub(crate) struct Sequencer {
     turned_away: BTreeMap<MemberIndex, MessageId>,
     /// Which request each member was last asked for.
     asked: BTreeMap<MemberIndex, (MessageId, Instant)>,
+    /// The number of the LEAVE of each slot's last owner.
+    left: BTreeMap<MemberIndex, SeqNo>,
     sync: Sync,
+    /// How long to wait before the next request for acknowledgements.
+    ack_pause: Duration,
     /// The own application has left.
     userless: bool,
 }
@@ -62,7 +67,9 @@ impl Sequencer {
             waiting_bytes: 0,
             turned_away: BTreeMap::new(),
             asked: BTreeMap::new(),
+            left: BTreeMap::new(),
             sync: Sync::new(&config.timing),
+            ack_pause: config.timing.ask_again,
             userless: false,
         }
     }
@@ -114,6 +121,10 @@ impl Member {
         self.sequencer
             .as_ref()
             .is_some_and(|sequencer| sequencer.userless)
+            || self
+                .recovery
+                .as_ref()
+                .is_some_and(|recovery| recovery.userless)
     }
 
     // Requests.
@@ -122,8 +133,7 @@ impl Member {
     pub(crate) fn on_request(&mut self, endpoint: Endpoint, repr: &Repr, message: Vec<u8>) {
         step!(self.config.walk);
         if repr.seq != SeqNo::NONE {
-            // With a number it belongs to resilience above 0.
-            return self.stats.mark(Mark::OutOfPhase);
+            return self.on_tentative_data(endpoint, repr, message);
         }
         let Some(body) = data_body(message) else {
             return self.stats.mark(Mark::Malformed);
@@ -140,7 +150,15 @@ impl Member {
     }
 
     /// JOINREQ or LEAVEREQ.
-    pub(crate) fn on_membership_request(&mut self, repr: &Repr, packet: &Packet<'_>) {
+    pub(crate) fn on_membership_request(
+        &mut self,
+        endpoint: Endpoint,
+        repr: &Repr,
+        packet: &Packet<'_>,
+    ) {
+        if repr.seq != SeqNo::NONE {
+            return self.on_tentative_membership(endpoint, repr, packet);
+        }
         let Ok(header) = wire::parse_header(packet, repr.kind) else {
             return self.stats.mark(Mark::Malformed);
         };
@@ -266,7 +284,7 @@ impl Member {
             peer.id = request.id;
         }
         self.stats.mark(Mark::RequestNumbered);
-        self.history.append(Entry {
+        let seq = self.history.append(Entry {
             member,
             id: request.id,
             expect: request.expect,
@@ -275,6 +293,7 @@ impl Member {
             answered: None,
         });
         self.note_history_peaks();
+        self.multicast_tentative(seq);
     }
 
     /// Numbers a request of our own; false if there is no room yet.
@@ -361,15 +380,19 @@ impl Member {
 
     // Accepting.
 
-    /// Accepts numbered requests as long as no history overflows. [Thesis Fig. 3.15]
+    /// Accepts numbered requests as long as enough members have them and no history overflows.
+    /// [Thesis Fig. 3.15]
     fn process_history(&mut self) {
         while self.history.next() != self.history.end() {
+            let seq = self.history.next();
+            if !self.is_stored_enough(seq) {
+                return;
+            }
             if !self.history.has_room_to_accept() {
                 return self.begin_sync_full();
             }
-            let seq = self.history.next();
             let leaver = self.enact(seq);
-            self.history.advance();
+            self.history.accept();
             self.multicast_accepted(seq, leaver);
             self.on_accepted(seq);
         }
@@ -386,26 +409,35 @@ impl Member {
         let Some((repr, body)) = self.stored(seq) else {
             return;
         };
-        let is_bb = self
-            .history
-            .get(seq)
-            .is_some_and(|entry| entry.method == Method::Bb);
+        // What is in a large message was sent by its sender, what was tentative with its number.
+        let is_accept = matches!(body, Body::Data { .. })
+            && (self.was_tentative() || self.method(seq) == Some(Method::Bb));
         let to = Destination::Multicast {
             group: self.addresses.a,
             listeners,
         };
         self.transmit(Endpoint::Member, to, repr, |message| {
-            if !is_bb {
+            if !is_accept {
                 body.emit(message);
             }
         });
     }
 
-    fn stored(&self, seq: SeqNo) -> Option<(Repr, Body)> {
+    fn method(&self, seq: SeqNo) -> Option<Method> {
+        Some(self.history.get(seq)?.method)
+    }
+
+    /// A stored message as it is sent again, or for the first time with its number.
+    pub(crate) fn stored(&self, seq: SeqNo) -> Option<(Repr, Body)> {
         let entry = self.history.get(seq)?;
         let body = entry.body.clone()?;
+        let is_official = self.history.next().is_after(seq);
         let repr = Repr {
-            kind: body.kind(),
+            kind: if is_official {
+                body.kind()
+            } else {
+                body.tentative_kind()
+            },
             member: entry.member,
             incarnation: self.incarnation,
             seq,

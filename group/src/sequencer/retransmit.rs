@@ -16,14 +16,25 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 impl Member {
     pub(crate) fn on_retrans(&mut self, repr: &Repr) {
         self.hear_expect(repr.member, repr.expect);
+        self.answer_retrans(repr);
+    }
+
+    /// Sends what is asked for, as far as it is here.
+    pub(crate) fn answer_retrans(&mut self, repr: &Repr) {
         let count = repr.id.value().clamp(1, ANSWER_MESSAGES_MAX);
         if self.history.lowest().is_after(repr.seq) {
             return self.stats.mark(Mark::RetransmissionImpossible);
         }
+        // Tentative numbers are sent again, too; what only waits for room is nobody else's business.
+        let end = if self.is_resilient() || self.recovery.is_some() {
+            self.history.stored()
+        } else {
+            self.history.next()
+        };
         let mut bytes = 0;
         let mut seq = repr.seq;
         for _ in 0..count {
-            if !self.history.next().is_after(seq) || bytes > ANSWER_BYTES_MAX {
+            if !end.is_after(seq) || bytes > ANSWER_BYTES_MAX {
                 return;
             }
             bytes += self.answer(repr.member, seq);
@@ -32,7 +43,7 @@ impl Member {
     }
 
     /// Sends a stored message to one member, with its data and its final kind; gives its size.
-    pub(super) fn answer(&mut self, member: MemberIndex, seq: SeqNo) -> usize {
+    pub(crate) fn answer(&mut self, member: MemberIndex, seq: SeqNo) -> usize {
         let Some(address) = self.view.get(member).map(|peer| peer.address) else {
             return 0;
         };

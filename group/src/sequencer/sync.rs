@@ -55,6 +55,16 @@ impl Member {
         self.timers.set(Timer::Synchronise, self.now + pause);
     }
 
+    /// A new sequencer tells all that it numbers, and asks how far they are.
+    pub(crate) fn begin_numbering(&mut self) {
+        let expect = self.delivery.expect;
+        if let Some(peer) = self.view.get_mut(self.me) {
+            peer.expect = peer.expect.latest(expect);
+        }
+        self.synchronise(&self.others_with(|_| true), Mark::SyncSent);
+        self.after_accept();
+    }
+
     /// The history has no room: ask those that keep it full, now and until it has.
     pub(super) fn begin_sync_full(&mut self) {
         if self.seq_mut().sync.full {

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 
+pub mod gale;
 pub mod storm;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use capability::{Header, Port};
 use flip_net::address::FlipAddress;
 use flip_net::rng::Rng;
 use flip_net::time::{Duration, Instant};
-use group::checker::{Delivery, Trace};
+use group::checker::{Change, Delivery, Trace};
 use group::{
     Config, Destination, Endpoint, Event, Kind, Member, MemberIndex, Payload, Pretty, Registration,
     SendError, SeqNo, Transmit,
@@ -74,6 +75,11 @@ pub struct Node {
     pub failed: bool,
     pub left: bool,
     pub closed: bool,
+    pub expelled: bool,
+    pub resets: usize,
+    pub failed_resets: usize,
+    /// The last reset has failed, an automatic one included.
+    pub gave_up: bool,
 }
 
 struct Arrival {
@@ -133,6 +139,10 @@ impl Exchange {
             failed: false,
             left: false,
             closed: false,
+            expelled: false,
+            resets: 0,
+            failed_resets: 0,
+            gave_up: false,
         });
         self.nodes.len() - 1
     }
@@ -371,7 +381,9 @@ impl Exchange {
                 me,
                 sequencer,
                 next,
+                group,
             } => {
+                node.trace.lives.push((*next, *group));
                 node.entered = true;
                 node.trace.member = Some(*me);
                 node.trace.first = *next;
@@ -407,16 +419,56 @@ impl Exchange {
             }
             Event::Joined { seq, member, .. } => {
                 node.trace.end = seq.next();
-                node.trace.changes.push(*seq);
+                node.trace.changes.push((*seq, Change::Joined(*member)));
                 format!("{name} sees {member} join at {seq}")
             }
             Event::Left { seq, member } => {
                 node.trace.end = seq.next();
-                node.trace.changes.push(*seq);
+                node.trace.changes.push((*seq, Change::Left(*member)));
                 if Some(*member) == node.trace.member {
                     node.left = true;
                 }
                 format!("{name} sees {member} leave at {seq}")
+            }
+            Event::Reset {
+                seq,
+                members,
+                removed,
+                sequencer,
+                group,
+                ..
+            } => {
+                node.trace.end = seq.next();
+                node.trace.lives.push((seq.next(), *group));
+                let change = Change::Reset {
+                    members: members.clone(),
+                    removed: removed.clone(),
+                    sequencer: *sequencer,
+                };
+                node.trace.changes.push((*seq, change));
+                node.resets += 1;
+                node.gave_up = false;
+                format!("{name} goes on at {seq} with {members:?}, sequencer {sequencer}")
+            }
+            Event::SendFailed { id } => {
+                node.trace.fail(*id);
+                format!("{name} cannot send {id} any more")
+            }
+            Event::Aborted => {
+                node.trace.aborts.push(node.trace.end);
+                format!("{name} aborts")
+            }
+            Event::ResetFailed {
+                members,
+                members_min,
+            } => {
+                node.failed_resets += 1;
+                node.gave_up = true;
+                format!("{name} finds {members} members, not {members_min}")
+            }
+            Event::Expelled => {
+                node.expelled = true;
+                format!("{name} is expelled")
             }
             Event::Lost { member, reason } => {
                 node.lost.push(*member);
