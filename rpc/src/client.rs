@@ -839,10 +839,20 @@ impl Endpoint {
     fn remove(&mut self, index: u16) -> (TransactionId, Transaction) {
         let (serial, ended) = self.transactions.remove(index).expect("it is under way");
         self.timers.clear(Timer::AskServer(index));
-        if let Some(search) = self.searches.get_mut(&ended.port) {
-            search.waiting.retain(|&waiting| waiting != index);
-        }
+        self.leave_search(ended.port, index);
         (TransactionId { index, serial }, ended)
+    }
+
+    /// A transaction looks for the port no more; nobody does if it was the last.
+    pub(crate) fn leave_search(&mut self, port: Port, index: u16) {
+        let Some(search) = self.searches.get_mut(&port) else {
+            return;
+        };
+        search.waiting.retain(|&waiting| waiting != index);
+        if search.waiting.is_empty() {
+            self.searches.remove(&port);
+            self.timers.clear(Timer::LocateAgain(port));
+        }
     }
 
     /// Everything begins anew with a server that another one named.

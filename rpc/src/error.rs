@@ -88,7 +88,8 @@ impl ServeError {
 pub enum Failure {
     /// Nobody serves the port, or nobody had time. Not executed.
     #[error(
-        "no server of port {port} took the request within {searched} ({refusals} refused it): not executed; start a server, or let more of them wait"
+        "no server of port {port} took the request within {} ms (refused {refusals} times): not executed; start a server, or let more of them wait",
+        searched.as_micros() / 1_000
     )]
     NotFound {
         /// The put-port.

@@ -41,13 +41,11 @@ impl Endpoint {
 
     /// A server began to wait on a port that a transaction here looks for.
     pub(crate) fn serve_searching(&mut self, port: Port) {
-        let Some(search) = self.searches.get_mut(&port) else {
+        let search = self.searches.get(&port);
+        let Some(&index) = search.and_then(|search| search.waiting.first()) else {
             return;
         };
-        if search.waiting.is_empty() {
-            return;
-        }
-        let index = search.waiting.remove(0);
+        self.leave_search(port, index);
         let is_served = self.serve_locally(index);
         assert!(is_served, "a server waits");
     }

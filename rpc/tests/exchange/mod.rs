@@ -9,7 +9,7 @@
 
 pub mod storm;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use flip_net::Undelivered;
 use flip_net::address::FlipAddress;
@@ -74,7 +74,8 @@ pub struct Node {
     pub life: u32,
     /// Every way to the others crosses a network that is not trusted.
     pub untrusted: bool,
-    routes: BTreeSet<FlipAddress>,
+    /// On which host each address was when it was heard of.
+    routes: BTreeMap<FlipAddress, usize>,
     pub inbox: VecDeque<Event>,
 }
 
@@ -146,7 +147,7 @@ impl Exchange {
             frozen_until: Instant::ZERO,
             life: 0,
             untrusted: false,
-            routes: BTreeSet::new(),
+            routes: BTreeMap::new(),
             inbox: VecDeque::new(),
         });
         let node = self.nodes.len() - 1;
@@ -305,7 +306,9 @@ impl Exchange {
         fates: &mut dyn Fates,
     ) {
         let node = &mut self.nodes[index];
-        node.routes.insert(from);
+        if let Some(&host) = self.hosts.get(&from) {
+            node.routes.insert(from, host);
+        }
         let here = node.endpoint.as_ref().map(Endpoint::address);
         if !to.is_null() && here != Some(to) {
             return self.bounce(index, from, to, message, fates);
@@ -428,22 +431,24 @@ impl Exchange {
         fates: &mut dyn Fates,
     ) -> Option<usize> {
         let host = self.hosts.get(&to).copied();
-        let is_known = self.nodes[sender].routes.contains(&to) && !transmit.relocate;
+        let is_unsafe = transmit.security && self.nodes[sender].untrusted;
+        let known = self.nodes[sender].routes.get(&to).copied();
+        if let Some(host) = known.filter(|_| !transmit.relocate && !is_unsafe) {
+            return Some(host);
+        }
         let is_there = host.is_some_and(|host| {
             let node = &self.nodes[host];
             let here = node.endpoint.as_ref().map(Endpoint::address);
             here == Some(to) && !node.is_down
         });
         let reached = is_there && host.is_some_and(|host| fates.reaches(self.now, sender, host));
-        let is_unsafe = transmit.security && self.nodes[sender].untrusted;
-        let reason = match (is_unsafe, is_known || reached) {
-            (true, _) => Undelivered::Untrusted,
-            (false, true) => {
-                self.nodes[sender].routes.insert(to);
-                // A host that was never there cannot be known.
-                return host;
+        let reason = match (host, reached) {
+            (Some(host), true) if !is_unsafe => {
+                self.nodes[sender].routes.insert(to, host);
+                return Some(host);
             }
-            (false, false) => Undelivered::NotLocated,
+            (_, true) => Undelivered::Untrusted,
+            (_, false) => Undelivered::NotLocated,
         };
         let line = Pretty(&transmit.message).to_string();
         self.say(|| format!("h{sender} -> ?  {line}"));
