@@ -7,32 +7,28 @@
 //!              +-- busy ----+                               v     v
 //!                           +------- REPLY -----------> Replied, Failed
 //! ```
-//! A request is sent again only under two conditions: the server said NAK, and so will never
-//! execute that number, when a new number is taken; or FLIP gave it back, when the same number goes
-//! to the same address. Another server gets it only if the first one certainly has not executed it.
+//! Another server gets the request only if the first one certainly has not executed it. `locate.rs`
+//! has the left half of the picture, `request.rs` the middle; here are its two ends.
 //!
-//! Implements: [Thesis §2.5]; [Amoeba5] §2.5 to §2.8.
-//! Differs: a request takes a new number after NAK; see `docs/differences.md`.
+//! Implements: [Thesis §2.5]; [Amoeba5] §2.6 to §2.8.
 
 use bytes::Bytes;
 use capability::{Header, Port};
-use flip_net::Undelivered;
 use flip_net::address::FlipAddress;
 use flip_net::step;
 use flip_net::time::{Duration, Instant};
 
 use crate::config::sabotaged;
-use crate::endpoint::{Care, Endpoint, compose, recompose, user_part};
+use crate::endpoint::{Care, Endpoint, compose, user_part};
 use crate::error::{Failure, LostReason, TransError};
 use crate::event::Event;
 use crate::id::{ServerId, Tid, TransactionId};
-use crate::locate::{Known, Search};
 use crate::stats::Mark;
 use crate::timers::Timer;
-use crate::wire::{Flags, Kind, Repr};
+use crate::wire::{Kind, Repr};
 
 /// How often a refused request is sent to the same server again without looking elsewhere.
-const EAGER_RESENDS: u32 = 4;
+pub(crate) const EAGER_RESENDS: u32 = 4;
 
 /// The data of a request or reply that the 16-bit calls of Amoeba take.
 pub const SHORT_DATA_LEN_MAX: usize = 30_000;
@@ -92,30 +88,30 @@ pub(crate) struct Transaction {
     pub(crate) port: Port,
     /// The whole request; its first 24 bytes are written anew for each attempt.
     pub(crate) message: Bytes,
-    reply_len_max: usize,
-    locate_time: Duration,
+    pub(crate) reply_len_max: usize,
+    pub(crate) locate_time: Duration,
     pub(crate) phase: Phase,
     pub(crate) tid: Tid,
     /// The server's address, or null while none was tried.
     pub(crate) server: FlipAddress,
     /// Copies of the request, under its present number, that the server may have got.
-    copies: u32,
+    pub(crate) copies: u32,
     /// How often it was sent under its present number.
-    sent: u32,
-    retries: u32,
-    eager: u32,
-    refusals: u32,
+    pub(crate) sent: u32,
+    pub(crate) retries: u32,
+    pub(crate) eager: u32,
+    pub(crate) refusals: u32,
     /// Since when a server is looked for that takes it.
-    searching: Option<Instant>,
+    pub(crate) searching: Option<Instant>,
     /// The client wants to end.
-    aborted: bool,
+    pub(crate) aborted: bool,
     /// When the last question or request was sent; none once it was answered or doubled.
-    asked_at: Option<Instant>,
+    pub(crate) asked_at: Option<Instant>,
 }
 
 impl Transaction {
     /// Whether no server has executed the request, or ever will.
-    fn is_not_executed(&self) -> bool {
+    pub(crate) fn is_not_executed(&self) -> bool {
         self.copies == 0
     }
 }
@@ -210,316 +206,6 @@ impl Endpoint {
         }
     }
 
-    /// Whether a new number would be so far ahead of one that a server may still have to take.
-    /// The server's window must not move over that one: it would count as executed.
-    fn is_ahead(&self, span_max: u32) -> bool {
-        self.transactions.iter().any(|(_, _, transaction)| {
-            matches!(transaction.phase, Phase::Requested | Phase::Asked)
-                && self.next_tid.distance(transaction.tid) >= span_max
-        })
-    }
-
-    /// Finds a server: here, in the cache, or by asking everybody.
-    pub(crate) fn seek(&mut self, index: u16) {
-        let transaction = self
-            .transactions
-            .get_mut(index)
-            .expect("the caller has just seen it");
-        let port = transaction.port;
-        transaction.phase = Phase::Locating;
-        // Who is only refused is given up in time, too.
-        let since = transaction.searching.unwrap_or(self.now);
-        let is_late = self.now.since(since) >= transaction.locate_time && transaction.refusals > 0;
-        self.timers.clear(Timer::AskServer(index));
-        if self.serve_locally(index) {
-            return;
-        }
-        if is_late {
-            return self.fail_not_found(index);
-        }
-        if let Some(known) = self.cache.first(self.now, port) {
-            self.stats.mark(Mark::CacheHit);
-            return self.request_anew(index, known.address);
-        }
-        self.join_search(port, index);
-    }
-
-    fn join_search(&mut self, port: Port, index: u16) {
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        transaction.searching.get_or_insert(self.now);
-        let refusals = transaction.refusals;
-        if let Some(search) = self.searches.get_mut(&port) {
-            self.stats.mark(Mark::LocateShared);
-            return search.waiting.push(index);
-        }
-        let mut search = Search::new(&self.config);
-        search.waiting.push(index);
-        self.searches.insert(port, search);
-        if refusals <= EAGER_RESENDS + 1 {
-            return self.locate_again(port);
-        }
-        // Whoever answered was taken by somebody else: let them finish.
-        let doublings = (refusals - EAGER_RESENDS).min(8);
-        let step = self.config.timing.locate_step.times(1 << doublings);
-        let pause = step.min(self.config.timing.locate_step_max);
-        self.timers.set(Timer::LocateAgain(port), self.now + pause);
-    }
-
-    /// Asks once more where the port is, unless it is time to give up.
-    pub(crate) fn locate_again(&mut self, port: Port) {
-        let Some(mut search) = self.searches.remove(&port) else {
-            return;
-        };
-        let now = self.now;
-        let tries = search.tries;
-        let mut late = Vec::new();
-        search.waiting.retain(|&index| {
-            let transaction = self
-                .transactions
-                .get(index)
-                .expect("who ends leaves its search");
-            let since = transaction
-                .searching
-                .expect("who is in a search began to search");
-            let is_late = tries > 0 && now.since(since) >= transaction.locate_time;
-            if is_late {
-                late.push(index);
-            }
-            !is_late
-        });
-        if !search.waiting.is_empty() {
-            let (ring, pause) = search.next_ring(self.config.rules, &self.config.timing);
-            let first = *search.waiting.first().expect("somebody waits");
-            let clock = self.clock();
-            let repr = Repr {
-                port,
-                ..Repr::new(Kind::Locate, Tid::new(clock), first, 0)
-            };
-            self.searches.insert(port, search);
-            self.timers.set(Timer::LocateAgain(port), now + pause);
-            self.stats.mark(match tries {
-                0 => Mark::LocateSent,
-                _ => Mark::LocateRepeated,
-            });
-            self.broadcast(&repr, ring);
-        } else {
-            self.timers.clear(Timer::LocateAgain(port));
-        }
-        for index in late {
-            self.stats.mark(Mark::PortNotFound);
-            self.fail_not_found(index);
-        }
-    }
-
-    /// The clock that locates carry, in units of the timing.
-    fn clock(&self) -> u32 {
-        (self.now.as_micros() / self.config.timing.clock_unit.as_micros().max(1)) as u32
-    }
-
-    /// A server of a port says where it is.
-    pub(crate) fn on_here_is(&mut self, source: FlipAddress, repr: &Repr) {
-        if repr.port.is_null() {
-            return self.stats.mark(Mark::Malformed);
-        }
-        let units = self.clock().wrapping_sub(repr.tid.value());
-        let timing = &self.config.timing;
-        let measured = match timing.clock_unit.times(u64::from(units)) {
-            // A clock that stood still, or an answer that is no answer to us.
-            Duration::ZERO => timing.round_trip,
-            round_trip => round_trip.min(timing.round_trip_max),
-        };
-        let known = Known {
-            address: source,
-            round_trip: measured,
-        };
-        self.cache.add(self.now, repr.port, known);
-        self.release(repr.port);
-    }
-
-    /// Sets going whoever waits for the port.
-    pub(crate) fn release(&mut self, port: Port) {
-        let Some(search) = self.searches.remove(&port) else {
-            return;
-        };
-        self.timers.clear(Timer::LocateAgain(port));
-        self.stats.mark(Mark::PortFound);
-        for index in search.waiting {
-            self.seek(index);
-        }
-    }
-
-    /// Sends the request under a new number.
-    pub(crate) fn request_anew(&mut self, index: u16, server: FlipAddress) {
-        let tid = self.next_tid;
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        if !transaction.server.is_null() && transaction.server != server {
-            self.stats.mark(Mark::ServerChanged);
-        }
-        transaction.tid = tid;
-        transaction.server = server;
-        transaction.copies = 0;
-        transaction.sent = 0;
-        if server == self.address {
-            // A forwarding server named this endpoint, and no server waits here.
-            return self.refused(index);
-        }
-        // What is sent again may go further ahead than what begins.
-        if self.is_ahead(self.config.window / 4 * 3) {
-            return self.hold(index);
-        }
-        self.next_tid = tid.next();
-        self.request(index, Care::Full);
-    }
-
-    /// Waits until older requests are known to have come, or to be lost.
-    fn hold(&mut self, index: u16) {
-        self.stats.mark(Mark::RequestHeld);
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        transaction.phase = Phase::Held;
-        transaction.searching.get_or_insert(self.now);
-        let again = self.now + self.config.timing.locate_step;
-        self.timers.set(Timer::AskServer(index), again);
-    }
-
-    /// The held request is sent now, if that is possible and not too late.
-    fn send_held(&mut self, index: u16) {
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        let since = transaction.searching.unwrap_or(self.now);
-        if self.now.since(since) >= transaction.locate_time {
-            return self.fail_not_found(index);
-        }
-        let server = transaction.server;
-        self.request_anew(index, server);
-    }
-
-    /// Sends the request under the number it has.
-    fn request(&mut self, index: u16, care: Care) {
-        let now = self.now;
-        let round_trip = self.round_trip_of(index);
-        let kid = self.kid;
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        let is_again = transaction.sent > 0 || transaction.refusals > 0;
-        let repr = Repr {
-            kid,
-            port: transaction.port,
-            flags: Flags {
-                retrans: is_again,
-                ..Flags::NONE
-            },
-            dest: millis(round_trip),
-            ..Repr::new(Kind::Request, transaction.tid, index, 0)
-        };
-        let message = recompose(std::mem::take(&mut transaction.message), &repr);
-        transaction.message = message.clone();
-        transaction.phase = Phase::Requested;
-        transaction.sent += 1;
-        transaction.copies += 1;
-        transaction.asked_at = (transaction.sent == 1).then_some(now);
-        let server = transaction.server;
-        self.stats.mark(Mark::RequestSent);
-        self.send_message(server, Kind::Request, message, care);
-        self.await_answer(index, 0);
-    }
-
-    /// Sets the time at which the server is asked whether it has the request.
-    fn await_answer(&mut self, index: u16, count: u32) {
-        let timing = self.config.timing;
-        let round_trip = self.round_trip_of(index);
-        let transaction = self.transactions.get(index).expect("it is under way");
-        let first = round_trip + timing.reply;
-        let wait = timing.wait(first, count, timing.reply_max.max(first));
-        let due = self.now + wait + timing.transfer(transaction.message.len());
-        self.timers.set(Timer::AskServer(index), due);
-    }
-
-    fn round_trip_of(&self, index: u16) -> Duration {
-        let transaction = self.transactions.get(index).expect("it is under way");
-        let known = self.cache.round_trip(transaction.port, transaction.server);
-        known.unwrap_or(self.config.timing.round_trip)
-    }
-
-    /// Silence: ask, or give up.
-    pub(crate) fn ask_server(&mut self, index: u16) {
-        let silent_max = self.config.timing.silent_max;
-        let Some(transaction) = self.transactions.get_mut(index) else {
-            return;
-        };
-        match transaction.phase {
-            Phase::Locating | Phase::Local { .. } => {}
-            Phase::Held => self.send_held(index),
-            Phase::Requested | Phase::Asked => {
-                if sabotaged!(self.config, ResendInsteadOfAsking) {
-                    let server = transaction.server;
-                    return self.request_anew(index, server);
-                }
-                if sabotaged!(self.config, NewServerAfterTimeout) {
-                    let (port, server) = (transaction.port, transaction.server);
-                    self.cache.forget(port, server);
-                    return self.seek(index);
-                }
-                self.doubt(index);
-            }
-            Phase::Accepted { silent } if silent >= silent_max => {
-                self.lose(index, LostReason::Silent);
-            }
-            Phase::Accepted { silent } => {
-                transaction.phase = Phase::Accepted { silent: silent + 1 };
-                let care = match silent > silent_max / 2 {
-                    true => Care::Relocate,
-                    false => Care::Full,
-                };
-                let next = self.now + self.config.timing.keep_alive;
-                self.timers.set(Timer::AskServer(index), next);
-                self.enquire(index, care);
-            }
-        }
-    }
-
-    /// Asks whether the request came; one question fewer is left.
-    fn doubt(&mut self, index: u16) {
-        let (now, kid, retries_all) = (self.now, self.kid, self.config.timing.retries);
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        transaction.retries -= 1;
-        let left = transaction.retries;
-        if left == 0 {
-            return self.lose(index, LostReason::Silent);
-        }
-        let is_first = transaction.phase == Phase::Requested;
-        transaction.phase = Phase::Asked;
-        transaction.asked_at = is_first.then_some(now);
-        let repr = Repr {
-            kid,
-            flags: Flags::REQUEST,
-            ..Repr::new(Kind::Received, transaction.tid, index, 0)
-        };
-        let server = transaction.server;
-        let care = match left <= retries_all / 2 {
-            true => Care::Relocate,
-            false => Care::Full,
-        };
-        self.stats.mark(Mark::RequestDoubted);
-        self.send(server, &repr, care);
-        self.await_answer(index, retries_all - left);
-    }
-
-    fn enquire(&mut self, index: u16, care: Care) {
-        let (now, kid) = (self.now, self.kid);
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        let is_first = matches!(transaction.phase, Phase::Accepted { silent: 0 | 1 });
-        transaction.asked_at = is_first.then_some(now);
-        let repr = Repr {
-            kid,
-            flags: Flags {
-                signal: transaction.aborted,
-                ..Flags::NONE
-            },
-            ..Repr::new(Kind::Enquire, transaction.tid, index, 0)
-        };
-        let server = transaction.server;
-        self.stats.mark(Mark::Enquired);
-        self.send(server, &repr, care);
-    }
-
     /// The transaction that an answer of a server is about, if it waits for one.
     pub(crate) fn answered(&mut self, source: FlipAddress, repr: &Repr) -> Option<u16> {
         let index = repr.dest;
@@ -531,20 +217,6 @@ impl Endpoint {
         let any = sabotaged!(self.config, AcceptAnyReply) && repr.kind == Kind::Reply;
         let is_ours = transaction.server == source && (transaction.tid == repr.tid || any);
         (is_sent && is_ours).then_some(index)
-    }
-
-    /// The server was heard of: a measure, if exactly one question is open.
-    fn measure(&mut self, index: u16) {
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        let Some(asked_at) = transaction.asked_at.take() else {
-            return;
-        };
-        let (port, server) = (transaction.port, transaction.server);
-        if self.config.timing.adaptive && !self.config.is_long(transaction.message.len()) {
-            let sample = self.now.since(asked_at);
-            let sample = sample.min(self.config.timing.round_trip_max);
-            self.cache.measured(port, server, sample);
-        }
     }
 
     /// The server has the request.
@@ -630,7 +302,7 @@ impl Endpoint {
     }
 
     /// The server at hand does not take the request, for certain: look for another one.
-    fn refused(&mut self, index: u16) {
+    pub(crate) fn refused(&mut self, index: u16) {
         let transaction = self.transactions.get_mut(index).expect("it is under way");
         assert!(transaction.is_not_executed(), "{transaction:?}");
         // However it was refused, it counts: what is refused for too long is given up.
@@ -712,74 +384,6 @@ impl Endpoint {
         self.send(source, &nak, Care::Answer);
     }
 
-    /// FLIP gave a request back.
-    pub(crate) fn on_request_bounced(&mut self, to: FlipAddress, repr: &Repr, reason: Undelivered) {
-        let Some(index) = self.bounced(to, repr) else {
-            return;
-        };
-        let is_proof = sabotaged!(self.config, BounceIsProof) || !self.config.duplicating;
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        let is_short = !self.config.is_long(transaction.message.len());
-        let certain = match reason {
-            // It never left, or not the box that knows of no safe way.
-            Undelivered::NotLocated | Undelivered::Untrusted => true,
-            Undelivered::NotHere => is_proof && is_short,
-        };
-        if certain {
-            transaction.copies = transaction.copies.saturating_sub(1);
-        }
-        self.mend_path(index, reason, Kind::Request);
-    }
-
-    /// FLIP gave a question about a request back.
-    pub(crate) fn on_question_bounced(
-        &mut self,
-        to: FlipAddress,
-        repr: &Repr,
-        reason: Undelivered,
-    ) {
-        if let Some(index) = self.bounced(to, repr) {
-            self.mend_path(index, reason, repr.kind);
-        }
-    }
-
-    /// The transaction whose message to a server came back.
-    fn bounced(&self, to: FlipAddress, repr: &Repr) -> Option<u16> {
-        let index = repr.from;
-        let transaction = self.transactions.get(index)?;
-        let is_sent = matches!(
-            transaction.phase,
-            Phase::Requested | Phase::Asked | Phase::Accepted { .. }
-        );
-        (is_sent && transaction.server == to && transaction.tid == repr.tid).then_some(index)
-    }
-
-    /// After a bounce: the same message to the same address by another way, or what follows if
-    /// there is none.
-    fn mend_path(&mut self, index: u16, reason: Undelivered, kind: Kind) {
-        let transaction = self.transactions.get_mut(index).expect("it is under way");
-        let is_accepted = matches!(transaction.phase, Phase::Accepted { .. });
-        match reason {
-            Undelivered::NotLocated => {
-                self.stats.mark(Mark::ServerGone);
-                self.lose(index, LostReason::Gone);
-            }
-            Undelivered::Untrusted => self.lose(index, LostReason::Untrusted),
-            // The server has it: a request that comes back was a spare copy.
-            Undelivered::NotHere if is_accepted && kind == Kind::Request => {}
-            Undelivered::NotHere if is_accepted => self.enquire(index, Care::Relocate),
-            Undelivered::NotHere if kind == Kind::Request => {
-                transaction.retries -= 1;
-                if transaction.retries == 0 {
-                    return self.lose(index, LostReason::Gone);
-                }
-                self.stats.mark(Mark::RequestRerouted);
-                self.request(index, Care::Relocate);
-            }
-            Undelivered::NotHere => self.doubt(index),
-        }
-    }
-
     /// There is no contact with the server. If it has certainly not executed the request another
     /// one may; otherwise that is the end.
     pub(crate) fn lose(&mut self, index: u16, why: LostReason) {
@@ -806,7 +410,7 @@ impl Endpoint {
         self.refused(index);
     }
 
-    fn fail_not_found(&mut self, index: u16) {
+    pub(crate) fn fail_not_found(&mut self, index: u16) {
         let transaction = self.transactions.get(index).expect("it is under way");
         let since = transaction.searching.unwrap_or(self.now);
         let failure = Failure::NotFound {
@@ -818,7 +422,7 @@ impl Endpoint {
         self.fail(index, failure);
     }
 
-    fn fail_aborted(&mut self, index: u16) {
+    pub(crate) fn fail_aborted(&mut self, index: u16) {
         let transaction = self.transactions.get(index).expect("it is under way");
         let port = transaction.port;
         self.stats.mark(Mark::AbortedEarly);
@@ -843,18 +447,6 @@ impl Endpoint {
         (TransactionId { index, serial }, ended)
     }
 
-    /// A transaction looks for the port no more; nobody does if it was the last.
-    pub(crate) fn leave_search(&mut self, port: Port, index: u16) {
-        let Some(search) = self.searches.get_mut(&port) else {
-            return;
-        };
-        search.waiting.retain(|&waiting| waiting != index);
-        if search.waiting.is_empty() {
-            self.searches.remove(&port);
-            self.timers.clear(Timer::LocateAgain(port));
-        }
-    }
-
     /// Everything begins anew with a server that another one named.
     pub(crate) fn turn_to(&mut self, index: u16, server: FlipAddress) {
         let transaction = self.transactions.get_mut(index).expect("it is under way");
@@ -871,10 +463,4 @@ impl Endpoint {
         }
         self.request_anew(index, server);
     }
-}
-
-/// A round trip as `REQUEST` tells it: milliseconds, never 0, which means unknown.
-fn millis(round_trip: Duration) -> u16 {
-    let millis = round_trip.as_micros().div_ceil(1_000).max(1);
-    u16::try_from(millis).unwrap_or(u16::MAX)
 }

@@ -26,12 +26,12 @@ use flip_net::rng::Rng;
 use flip_net::step;
 use flip_net::time::Instant;
 
+use crate::cache::{Cache, Search};
 use crate::client::Transaction;
 use crate::config::{Config, ConfigError};
 use crate::event::{Destination, Event, Listener, Registration, Transmit};
 use crate::executed::Executed;
 use crate::id::{KernelId, Slots, Tid};
-use crate::locate::{Cache, Search};
 use crate::server::Server;
 use crate::stats::{Mark, Stats};
 use crate::timers::{Timer, Timers};

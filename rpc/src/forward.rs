@@ -12,10 +12,10 @@ use flip_net::address::FlipAddress;
 use flip_net::step;
 use flip_net::time::Instant;
 
+use crate::cache::Known;
 use crate::endpoint::Endpoint;
 use crate::error::{ReplyOutcome, ServeError};
 use crate::id::ServerId;
-use crate::locate::Known;
 use crate::server::Client;
 use crate::stats::Mark;
 use crate::wire::{Kind, Repr};

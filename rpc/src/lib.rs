@@ -32,8 +32,11 @@ mod client;
 mod forward;
 mod local;
 mod locate;
+mod reply;
+mod request;
 mod server;
 
+mod cache;
 mod config;
 mod error;
 mod event;

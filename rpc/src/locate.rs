@@ -1,238 +1,176 @@
-//! From port to FLIP address: the servers that are known, and the ports that are being looked for.
+//! From port to FLIP address: known servers first, then broadcasts in widening rings.
 //!
-//! A port is looked for by broadcasts in widening rings; all transactions that want it share them.
-//! Every answer is remembered, asked for or not; the first one sets the transactions going.
+//! All transactions that want a port share its broadcasts. Every answer is remembered, asked for or
+//! not; the first one sets the transactions going. A process answers if one of its servers waits.
 //!
 //! Implements: [Thesis §2.5], locating ports; [Amoeba5] §2.5, §2.6.
 //! Differs: transactions share a locate.
 
-use std::collections::BTreeMap;
-
 use capability::Port;
 use flip_net::address::FlipAddress;
-use flip_net::time::{Duration, Instant};
+use flip_net::time::Duration;
 
-use crate::config::{Config, Rules, Timing};
+use crate::cache::{Known, Search};
+use crate::client::{EAGER_RESENDS, Phase};
+use crate::endpoint::{Care, Endpoint};
+use crate::id::Tid;
+use crate::stats::Mark;
+use crate::timers::Timer;
+use crate::wire::{Kind, Repr};
 
-/// The widest ring of a locate.
-pub(crate) const HOP_COUNT_MAX: u16 = 25;
-
-/// A server that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) address: FlipAddress,
-    pub(crate) round_trip: Duration,
-}
-
-#[derive(Debug)]
-struct Entry {
-    servers: Vec<Known>,
-    used: Instant,
-}
-
-/// The port cache.
-#[derive(Debug)]
-pub(crate) struct Cache {
-    ports: BTreeMap<Port, Entry>,
-    ports_max: usize,
-    servers_max: usize,
-}
-
-impl Cache {
-    pub(crate) fn new(config: &Config) -> Cache {
-        Cache {
-            ports: BTreeMap::new(),
-            ports_max: config.ports_max,
-            servers_max: config.servers_by_port_max,
+impl Endpoint {
+    /// Finds a server: here, in the cache, or by asking everybody.
+    pub(crate) fn seek(&mut self, index: u16) {
+        let transaction = self
+            .transactions
+            .get_mut(index)
+            .expect("the caller has just seen it");
+        let port = transaction.port;
+        transaction.phase = Phase::Locating;
+        // Who is only refused is given up in time, too.
+        let since = transaction.searching.unwrap_or(self.now);
+        let is_late = self.now.since(since) >= transaction.locate_time && transaction.refusals > 0;
+        self.timers.clear(Timer::AskServer(index));
+        if self.serve_locally(index) {
+            return;
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ports.len()
-    }
-
-    /// The server to ask first.
-    pub(crate) fn first(&mut self, now: Instant, port: Port) -> Option<Known> {
-        let entry = self.ports.get_mut(&port)?;
-        entry.used = now;
-        entry.servers.first().copied()
-    }
-
-    /// Remembers a server, behind those that are known.
-    pub(crate) fn add(&mut self, now: Instant, port: Port, known: Known) {
-        if !self.ports.contains_key(&port) && self.ports.len() >= self.ports_max {
-            let oldest = self.ports.iter().min_by_key(|(_, entry)| entry.used);
-            let oldest = oldest.map(|(port, _)| *port);
-            self.ports
-                .remove(&oldest.expect("the cache holds at least one port"));
+        if is_late {
+            return self.fail_not_found(index);
         }
-        let entry = self.ports.entry(port).or_insert_with(|| Entry {
-            servers: Vec::new(),
-            used: now,
-        });
-        let is_same = |server: &Known| server.address == known.address;
-        match entry.servers.iter().position(is_same) {
-            Some(at) => entry.servers[at] = known,
-            None if entry.servers.len() < self.servers_max => entry.servers.push(known),
-            None => {}
+        if let Some(known) = self.cache.first(self.now, port) {
+            self.stats.mark(Mark::CacheHit);
+            return self.request_anew(index, known.address);
         }
+        self.join_search(port, index);
     }
 
-    /// Strikes a server out; says whether it was there.
-    pub(crate) fn forget(&mut self, port: Port, address: FlipAddress) -> bool {
-        let Some(entry) = self.ports.get_mut(&port) else {
-            return false;
+    fn join_search(&mut self, port: Port, index: u16) {
+        let transaction = self.transactions.get_mut(index).expect("it is under way");
+        transaction.searching.get_or_insert(self.now);
+        let refusals = transaction.refusals;
+        if let Some(search) = self.searches.get_mut(&port) {
+            self.stats.mark(Mark::LocateShared);
+            return search.waiting.push(index);
+        }
+        let mut search = Search::new(&self.config);
+        search.waiting.push(index);
+        self.searches.insert(port, search);
+        if refusals <= EAGER_RESENDS + 1 {
+            return self.locate_again(port);
+        }
+        // Whoever answered was taken by somebody else: let them finish.
+        let doublings = (refusals - EAGER_RESENDS).min(8);
+        let step = self.config.timing.locate_step.times(1 << doublings);
+        let pause = step.min(self.config.timing.locate_step_max);
+        self.timers.set(Timer::LocateAgain(port), self.now + pause);
+    }
+
+    /// Asks once more where the port is, unless it is time to give up.
+    pub(crate) fn locate_again(&mut self, port: Port) {
+        let Some(mut search) = self.searches.remove(&port) else {
+            return;
         };
-        let before = entry.servers.len();
-        entry.servers.retain(|server| server.address != address);
-        let struck = entry.servers.len() < before;
-        if entry.servers.is_empty() {
-            self.ports.remove(&port);
-        }
-        struck
-    }
-
-    /// A forwarding server names another one: that takes its place.
-    pub(crate) fn replace(&mut self, now: Instant, port: Port, old: FlipAddress, new: Known) {
-        self.forget(port, old);
-        self.forget(port, new.address);
-        self.add(now, port, new);
-        let entry = self.ports.get_mut(&port).expect("a server was added");
-        entry.servers.retain(|server| server.address != new.address);
-        entry.servers.insert(0, new);
-    }
-
-    pub(crate) fn round_trip(&self, port: Port, address: FlipAddress) -> Option<Duration> {
-        let servers = &self.ports.get(&port)?.servers;
-        let server = servers.iter().find(|server| server.address == address)?;
-        Some(server.round_trip)
-    }
-
-    /// A round trip was measured: smoothed, as one exchange is not the next.
-    pub(crate) fn measured(&mut self, port: Port, address: FlipAddress, sample: Duration) {
-        let entry = self.ports.get_mut(&port);
-        let servers = entry.map(|entry| entry.servers.iter_mut());
-        for server in servers.into_iter().flatten() {
-            if server.address == address {
-                let smoothed = (server.round_trip.times(7) + sample).divided(8);
-                server.round_trip = smoothed.max(Duration::from_micros(1));
+        let now = self.now;
+        let tries = search.tries;
+        let mut late = Vec::new();
+        search.waiting.retain(|&index| {
+            let transaction = self
+                .transactions
+                .get(index)
+                .expect("who ends leaves its search");
+            let since = transaction
+                .searching
+                .expect("who is in a search began to search");
+            let is_late = tries > 0 && now.since(since) >= transaction.locate_time;
+            if is_late {
+                late.push(index);
             }
-        }
-    }
-}
-
-/// A port that is being looked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Search {
-    /// Broadcasts so far.
-    pub(crate) tries: u32,
-    ring: u16,
-    pause: Duration,
-    /// The transactions that wait for it, by index.
-    pub(crate) waiting: Vec<u16>,
-}
-
-impl Search {
-    pub(crate) fn new(config: &Config) -> Search {
-        let ring = match config.rules {
-            Rules::Thesis => config.locate_first_ring,
-            Rules::Amoeba5 => 1,
-        };
-        Search {
-            tries: 0,
-            ring: ring.min(HOP_COUNT_MAX),
-            pause: config.timing.locate_step,
-            waiting: Vec::new(),
-        }
-    }
-
-    /// How far the next broadcast goes, and how long to wait after it.
-    pub(crate) fn next_ring(&mut self, rules: Rules, timing: &Timing) -> (u16, Duration) {
-        let (ring, pause) = (self.ring, self.pause);
-        self.tries += 1;
-        if ring < HOP_COUNT_MAX {
-            self.ring = match rules {
-                Rules::Thesis => ring + 1,
-                Rules::Amoeba5 => (2 * ring + 1).min(HOP_COUNT_MAX),
+            !is_late
+        });
+        if !search.waiting.is_empty() {
+            let (ring, pause) = search.next_ring(self.config.rules, &self.config.timing);
+            let first = *search.waiting.first().expect("somebody waits");
+            let clock = self.clock();
+            let repr = Repr {
+                port,
+                ..Repr::new(Kind::Locate, Tid::new(clock), first, 0)
             };
+            self.searches.insert(port, search);
+            self.timers.set(Timer::LocateAgain(port), now + pause);
+            self.stats.mark(match tries {
+                0 => Mark::LocateSent,
+                _ => Mark::LocateRepeated,
+            });
+            self.broadcast(&repr, ring);
         } else {
-            self.pause = pause.times(2).min(timing.locate_step_max);
+            self.timers.clear(Timer::LocateAgain(port));
         }
-        (ring, pause)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const P: Port = Port::new([1; 6]);
-
-    fn known(number: u8) -> Known {
-        Known {
-            address: FlipAddress::new([number; 8]),
-            round_trip: Duration::from_millis(10),
+        for index in late {
+            self.stats.mark(Mark::PortNotFound);
+            self.fail_not_found(index);
         }
     }
 
-    fn config() -> Config {
-        Config {
-            ports_max: 2,
-            servers_by_port_max: 2,
-            timing: Timing::amoeba5(),
-            ..Config::new(|address| address)
+    /// The clock that locates carry, in units of the timing.
+    fn clock(&self) -> u32 {
+        (self.now.as_micros() / self.config.timing.clock_unit.as_micros().max(1)) as u32
+    }
+
+    /// A server of a port says where it is.
+    pub(crate) fn on_here_is(&mut self, source: FlipAddress, repr: &Repr) {
+        if repr.port.is_null() {
+            return self.stats.mark(Mark::Malformed);
+        }
+        let units = self.clock().wrapping_sub(repr.tid.value());
+        let timing = &self.config.timing;
+        let measured = match timing.clock_unit.times(u64::from(units)) {
+            // A clock that stood still, or an answer that is no answer to us.
+            Duration::ZERO => timing.round_trip,
+            round_trip => round_trip.min(timing.round_trip_max),
+        };
+        let known = Known {
+            address: source,
+            round_trip: measured,
+        };
+        self.cache.add(self.now, repr.port, known);
+        self.release(repr.port);
+    }
+
+    /// Sets going whoever waits for the port.
+    pub(crate) fn release(&mut self, port: Port) {
+        let Some(search) = self.searches.remove(&port) else {
+            return;
+        };
+        self.timers.clear(Timer::LocateAgain(port));
+        self.stats.mark(Mark::PortFound);
+        for index in search.waiting {
+            self.seek(index);
         }
     }
 
-    fn rings(rules: Rules, total: Duration) -> (Vec<u16>, u64) {
-        let mut search = Search::new(&config());
-        let mut rings = Vec::new();
-        let mut at = Duration::ZERO;
-        while at < total {
-            let (ring, pause) = search.next_ring(rules, &Timing::amoeba5());
-            rings.push(ring);
-            at = at + pause;
+    /// A transaction looks for the port no more; nobody does if it was the last.
+    pub(crate) fn leave_search(&mut self, port: Port, index: u16) {
+        let Some(search) = self.searches.get_mut(&port) else {
+            return;
+        };
+        search.waiting.retain(|&waiting| waiting != index);
+        if search.waiting.is_empty() {
+            self.searches.remove(&port);
+            self.timers.clear(Timer::LocateAgain(port));
         }
-        (rings, at.as_micros() / 1_000)
     }
 
-    #[test]
-    fn the_rings_are_those_of_the_rules() {
-        let total = Timing::amoeba5().locate_time;
-        let (found, end) = rings(Rules::Amoeba5, total);
-        assert_eq!(found, [1, 3, 7, 15, 25, 25, 25, 25, 25, 25]);
-        assert_eq!(end, 6_700);
-        let (found, end) = rings(Rules::Thesis, total);
-        assert_eq!(found[..25], (1..=25).collect::<Vec<_>>());
-        assert_eq!((found.len(), end), (29, 5_500));
-    }
-
-    #[test]
-    fn the_first_known_server_is_asked_until_it_is_struck_out() {
-        let mut cache = Cache::new(&config());
-        for number in [1, 2, 2, 3] {
-            cache.add(Instant::ZERO, P, known(number));
-        }
-        assert_eq!(cache.first(Instant::ZERO, P), Some(known(1)));
-        assert!(cache.forget(P, known(1).address));
-        assert_eq!(cache.first(Instant::ZERO, P), Some(known(2)));
-        cache.replace(Instant::ZERO, P, known(2).address, known(9));
-        assert_eq!(cache.first(Instant::ZERO, P), Some(known(9)));
-        assert!(cache.forget(P, known(9).address));
-        assert!(!cache.forget(P, known(9).address));
-        assert_eq!(cache.first(Instant::ZERO, P), None);
-    }
-
-    #[test]
-    fn the_port_unused_for_longest_makes_room() {
-        let mut cache = Cache::new(&config());
-        for number in 1..=3 {
-            let now = Instant::from_micros(u64::from(number));
-            cache.add(now, Port::new([number; 6]), known(number));
-            cache.first(now + Duration::from_secs(1), P);
-        }
-        assert_eq!(cache.len(), 2);
-        assert!(cache.first(Instant::ZERO, P).is_some());
-        assert!(cache.first(Instant::ZERO, Port::new([2; 6])).is_none());
+    /// Who serves a port says so.
+    pub(crate) fn on_locate(&mut self, source: FlipAddress, repr: &Repr) {
+        let waiting = self.waiting.get(&repr.port).and_then(|queue| queue.front());
+        let Some(&index) = waiting else {
+            return;
+        };
+        self.stats.mark(Mark::LocateAnswered);
+        let here = Repr {
+            port: repr.port,
+            ..Repr::new(Kind::HereIs, repr.tid, index, repr.from)
+        };
+        self.send(source, &here, Care::Answer);
     }
 }
