@@ -101,6 +101,8 @@ pub(crate) struct Transaction {
     pub(crate) retries: u32,
     pub(crate) eager: u32,
     pub(crate) refusals: u32,
+    /// How often it was lost, or not yet complete when the server was asked.
+    pub(crate) losses: u32,
     /// Since when a server is looked for that takes it.
     pub(crate) searching: Option<Instant>,
     /// The client wants to end.
@@ -154,7 +156,7 @@ impl Endpoint {
         if size > size_max {
             return Err(TransError::TooBig { size, size_max });
         }
-        if !self.transactions.has_room() || self.is_ahead(self.config.window / 2) {
+        if !self.transactions.has_room() {
             self.stats.mark(Mark::TurnedAway);
             let under_way = self.transactions.len();
             return Err(TransError::TryAgain { under_way });
@@ -175,6 +177,7 @@ impl Endpoint {
             retries: self.config.timing.retries,
             eager: EAGER_RESENDS,
             refusals: 0,
+            losses: 0,
             searching: None,
             aborted: false,
             asked_at: None,
@@ -283,6 +286,7 @@ impl Endpoint {
         if phase == Phase::Asked {
             // It was lost, or the first NAK was.
             self.stats.mark(Mark::RequestLost);
+            transaction.losses += 1;
             transaction.retries -= 1;
             if transaction.retries == 0 {
                 return self.refused(index);

@@ -114,6 +114,13 @@ impl Timing {
         Duration::from_micros(long.saturating_mul(1_000) / self.bytes_per_milli.max(1))
     }
 
+    /// The same for what was lost so often, or was on its way still when somebody asked: the answer
+    /// to an early question is NAK, and what then comes, comes in vain. So it is given more time.
+    pub(crate) fn transfer_after(&self, bytes: usize, losses: u32) -> Duration {
+        const DOUBLINGS_MAX: u32 = 10;
+        self.transfer(bytes).times(1 << losses.min(DOUBLINGS_MAX))
+    }
+
     /// How long to wait for the `count`-th answer, the first being 0, if the first wait is `first`.
     pub(crate) fn wait(&self, first: Duration, count: u32, longest: Duration) -> Duration {
         const DOUBLINGS_MAX: u32 = 16;

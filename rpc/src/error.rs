@@ -24,7 +24,7 @@ pub enum TransError {
         /// How many may be.
         size_max: usize,
     },
-    /// As many transactions as allowed are under way, or one of the oldest was not yet seen to come.
+    /// As many transactions as allowed are under way.
     #[error("{under_way} transactions are under way: try again when one has ended")]
     TryAgain {
         /// How many.

@@ -46,6 +46,7 @@ impl Endpoint {
             message: message.clone(),
             first_wait,
             retries: timing.ack_retries,
+            losses: 0,
         };
         self.executed.touch(self.now, kid);
         let len = message.len();
@@ -68,15 +69,18 @@ impl Endpoint {
             repr,
             message,
             first_wait,
+            losses,
             ..
         } = &mut server.turn
         else {
             unreachable!("only who answered is found");
         };
+        *losses += 1;
         repr.flags = Flags::RETRANS;
         let again = recompose(std::mem::take(message), repr);
         *message = again.clone();
-        let due = self.now + *first_wait + self.config.timing.transfer(again.len());
+        let transfer = self.config.timing.transfer_after(again.len(), *losses);
+        let due = self.now + *first_wait + transfer;
         let kind = repr.kind;
         self.stats.mark(Mark::ReplyResent);
         self.timers.set(Timer::AskClient(index), due);
@@ -125,6 +129,7 @@ impl Endpoint {
             message,
             first_wait,
             retries,
+            losses,
             ..
         } = &mut server.turn
         else {
@@ -137,7 +142,7 @@ impl Endpoint {
         *retries -= 1;
         let asked = timing.ack_retries - *retries;
         let wait = timing.wait(*first_wait, asked, timing.ack_max.max(*first_wait));
-        let due = self.now + wait + timing.transfer(message.len());
+        let due = self.now + wait + timing.transfer_after(message.len(), *losses);
         let question = Repr {
             flags: Flags::REPLY,
             ..Repr::new(Kind::Received, repr.tid, index, repr.dest)

@@ -38,19 +38,20 @@ impl Endpoint {
             // A forwarding server named this endpoint, and no server waits here.
             return self.refused(index);
         }
-        // What is sent again may go further ahead than what begins.
-        if self.is_ahead(self.config.window / 4 * 3) {
+        if self.is_ahead(server) {
             return self.hold(index);
         }
         self.next_tid = tid.next();
         self.request(index, Care::Full);
     }
 
-    /// Whether a new number would be so far ahead of one that a server may still have to take.
-    /// The server's window must not move over that one: it would count as executed.
-    pub(crate) fn is_ahead(&self, span_max: u32) -> bool {
+    /// Whether a new number would be so far ahead of one that the same server may still have to take
+    /// that its window could move over that one.
+    fn is_ahead(&self, server: FlipAddress) -> bool {
+        let span_max = self.config.window / 2;
         self.transactions.iter().any(|(_, _, transaction)| {
             matches!(transaction.phase, Phase::Requested | Phase::Asked)
+                && transaction.server == server
                 && self.next_tid.distance(transaction.tid) >= span_max
         })
     }
@@ -112,7 +113,8 @@ impl Endpoint {
         let transaction = self.transactions.get(index).expect("it is under way");
         let first = round_trip + timing.reply;
         let wait = timing.wait(first, count, timing.reply_max.max(first));
-        let due = self.now + wait + timing.transfer(transaction.message.len());
+        let transfer = timing.transfer_after(transaction.message.len(), transaction.losses);
+        let due = self.now + wait + transfer;
         self.timers.set(Timer::AskServer(index), due);
     }
 

@@ -57,6 +57,8 @@ pub(crate) enum Turn {
         message: Bytes,
         first_wait: Duration,
         retries: u32,
+        /// How often the answer was lost, or not yet complete when the client was asked.
+        losses: u32,
     },
 }
 

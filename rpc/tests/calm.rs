@@ -280,3 +280,38 @@ fn the_largest_message_is_carried_whole() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Long messages take a second for so many bytes, short ones overtake them.
+struct Slow(u64);
+
+impl Fates for Slow {
+    fn fate(&mut self, _: Instant, _: usize, _: usize, message: &[u8]) -> Fate {
+        let travel = message.len() as u64 * 1_000_000 / self.0;
+        Fate::after(Duration::from_micros(100 + travel))
+    }
+}
+
+#[test]
+fn a_long_request_gets_through_where_the_path_is_slower_than_was_thought() {
+    let mut slow = Slow(100_000);
+    let mut exchange = Exchange::new(1);
+    for _ in 0..2 {
+        exchange.add(Config::new(one_way));
+    }
+    exchange.act(1, &mut slow, |endpoint, now| {
+        endpoint.get_request(now, PORT).expect("room for a server")
+    });
+    exchange.act(0, &mut slow, |endpoint, now| {
+        let data = vec![1; 1 << 20];
+        endpoint.trans(now, header(), &data).expect("room for it")
+    });
+    for _ in 0..200 {
+        run(&mut exchange, &mut slow, 1_000);
+        echo_all(&mut exchange, 1, &mut slow);
+    }
+    let replied = exchange.nodes[0].inbox.pop_front();
+    assert!(
+        matches!(replied, Some(Event::Replied { .. })),
+        "{replied:?}"
+    );
+}
