@@ -18,6 +18,8 @@ pub struct Config {
     pub group: group::Config,
     /// Whether this processor creates the group, or joins it.
     pub founds: bool,
+    /// The RPC endpoint, for who wants one.
+    pub rpc: Option<rpc::Config>,
 }
 
 impl Config {
@@ -45,6 +47,23 @@ impl Config {
             links,
             group,
             founds,
+            rpc: None,
         }
+    }
+
+    /// The same with an RPC endpoint that fits the networks.
+    ///
+    /// # Panics
+    /// Without a network.
+    #[must_use]
+    pub fn with_rpc(mut self) -> Config {
+        let room = self.links.iter().map(Link::payload_len_max).min();
+        let weight = self.links.iter().map(|link| link.weight).min();
+        self.rpc = Some(rpc::Config {
+            packet_len_max: room.expect("at least one network"),
+            locate_first_ring: weight.expect("at least one network"),
+            ..rpc::Config::new(FlipAddress::one_way)
+        });
+        self
     }
 }

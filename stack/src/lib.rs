@@ -1,4 +1,4 @@
-//! One processor's communication: FLIP and groups wired together, and the threads that drive them.
+//! One processor's communication: FLIP, groups and RPC wired together, and the threads that drive them.
 //!
 //! [`Stack`] is pure: frames, time and commands in, frames and deliveries out. It behind one lock,
 //! with real devices, is a [`driver::Running`]: the worker gives commands on its own thread, takes
@@ -15,6 +15,7 @@
 
 mod command;
 mod config;
+mod endpoint;
 mod event;
 mod queue;
 mod stack;
@@ -24,6 +25,7 @@ pub mod driver;
 pub use capability;
 pub use flip_net;
 pub use group;
+pub use rpc;
 
 pub use command::{Answer, Command, Refused};
 pub use config::Config;

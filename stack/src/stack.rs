@@ -13,7 +13,7 @@
 //! `pump` is the only place where one machine's output becomes the other's input. It keeps both
 //! drain rules: one mutation, then every output, then the next mutation.
 //!
-//! RPC will be one more machine beside the member, on an interface of its own.
+//! The RPC endpoint is one more machine beside the member, on an interface of its own: `endpoint.rs`.
 //!
 //! Implements: DESIGN 6; [Thesis §3.4], groups on FLIP.
 
@@ -33,6 +33,7 @@ use group::{ConfigError, Destination, Endpoint, Member, MemberIndex, Registratio
 use crate::command::{Answer, Command, Refused};
 use crate::config::Config;
 use crate::driver::{Driven, Running};
+use crate::endpoint::{Transactions, interface_of};
 use crate::event::Delivery;
 use crate::queue::{DeliveryQueue, QueueStats};
 
@@ -65,6 +66,8 @@ pub struct StackStats {
     pub join: JoinStats,
     /// The member: messages by kind, marks, peaks.
     pub group: group::Stats,
+    /// The RPC endpoint, if there is one.
+    pub rpc: rpc::Stats,
     /// The delivery queue.
     pub queue: QueueStats,
     /// Messages given to FLIP, by size.
@@ -90,6 +93,7 @@ pub struct Stack {
     /// fragment may have come by another way.
     names: BTreeMap<FlipAddress, Endpoint>,
     queue: DeliveryQueue,
+    transactions: Option<Transactions>,
     header: Header,
     hops_max: u16,
     stats: StackStats,
@@ -101,7 +105,10 @@ impl Stack {
     ///
     /// # Errors
     /// A parameter of the group that cannot work.
-    pub fn new(config: Config, mut rng: Rng, now: Instant) -> Result<Stack, ConfigError> {
+    ///
+    /// # Panics
+    /// If a parameter of the RPC endpoint cannot work; [`rpc::Config::check`] tells beforehand.
+    pub fn new(mut config: Config, mut rng: Rng, now: Instant) -> Result<Stack, ConfigError> {
         let walk = config.group.walk.clone();
         let mut flip = FlipBox::new(config.flip);
         flip.set_walk(walk.clone());
@@ -120,7 +127,15 @@ impl Stack {
             ..JoinConfig::default()
         });
         let header = Header::to(config.group.port);
-        let rng = rng.split();
+        let mut own = rng;
+        let rng = own.split();
+        let transactions = config.rpc.take().map(|config| {
+            let made = Transactions::new(config, own.split(), now, &mut flip);
+            made.expect("parameters that were checked")
+        });
+        if let Some(transactions) = &transactions {
+            config.group.rpc_address = transactions.endpoint.address();
+        }
         let member = if config.founds {
             Member::create(config.group, rng, now)?
         } else {
@@ -134,6 +149,7 @@ impl Stack {
             endpoints: BTreeMap::new(),
             names: BTreeMap::new(),
             queue,
+            transactions,
             header,
             hops_max: config.flip.hops_max,
             stats: StackStats::default(),
@@ -203,6 +219,23 @@ impl Stack {
         self.member.outstanding()
     }
 
+    /// Does something to the RPC endpoint: begins a transaction, waits for a request, answers one.
+    /// Nothing happens where there is none.
+    pub fn rpc<T>(
+        &mut self,
+        now: Instant,
+        act: impl FnOnce(&mut rpc::Endpoint, Instant) -> T,
+    ) -> Option<T> {
+        let done = act(&mut self.transactions.as_mut()?.endpoint, now);
+        self.pump(now);
+        Some(done)
+    }
+
+    /// The next thing that the RPC endpoint tells.
+    pub fn poll_rpc_event(&mut self) -> Option<rpc::Event> {
+        self.transactions.as_mut()?.events.pop_front()
+    }
+
     /// The group member: who is in, who numbers.
     pub fn member(&self) -> &Member {
         &self.member
@@ -219,15 +252,27 @@ impl Stack {
             flip: self.flip.stats(),
             join: self.joiner.stats(),
             group: self.member.stats().clone(),
+            rpc: self.rpc_stats(),
+            refused: self.stats.refused + self.transactions.as_ref().map_or(0, |side| side.refused),
             queue: self.queue.stats,
             ..self.stats.clone()
         }
+    }
+
+    fn rpc_stats(&self) -> rpc::Stats {
+        let transactions = self.transactions.as_ref();
+        transactions.map_or_else(rpc::Stats::default, |transactions| {
+            transactions.endpoint.stats().clone()
+        })
     }
 
     /// Moves transmits down and events up until nothing moves.
     fn pump(&mut self, now: Instant) {
         loop {
             self.drain_member(now);
+            if let Some(transactions) = &mut self.transactions {
+                transactions.drain(now, &mut self.flip, self.hops_max);
+            }
             let Some(event) = self.flip.poll_event() else {
                 return;
             };
@@ -379,6 +424,11 @@ impl Stack {
 
     fn handle_flip_event(&mut self, now: Instant, event: flip_net::Event) {
         step!(self.walk);
+        if let Some(transactions) = &mut self.transactions
+            && transactions.interface == interface_of(&event)
+        {
+            return transactions.handle_flip_event(now, event);
+        }
         match event {
             flip_net::Event::Fragment { fragment, .. } => {
                 let Some(message) = self.joiner.handle_fragment(now, fragment) else {
@@ -424,6 +474,9 @@ impl Machine for Stack {
         self.flip.handle_timeout(now);
         self.joiner.handle_timeout(now);
         self.ask_again(now);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.handle_timeout(now, &mut self.flip);
+        }
         self.pump(now);
         if self
             .member
@@ -450,6 +503,9 @@ impl Machine for Stack {
             self.flip.poll_timeout(),
             self.joiner.poll_timeout(),
             self.member.poll_timeout(),
+            self.transactions
+                .as_ref()
+                .and_then(Transactions::poll_timeout),
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -463,7 +519,9 @@ impl Driven for Stack {
     }
 
     fn has_delivery(&self) -> bool {
+        let transactions = self.transactions.as_ref();
         !self.queue.is_empty()
+            || transactions.is_some_and(|transactions| !transactions.events.is_empty())
     }
 
     fn is_outstanding(&self) -> bool {
@@ -471,6 +529,9 @@ impl Driven for Stack {
             || !self.member.is_inside()
             || self.flip.is_busy()
             || self.joiner.is_busy()
+            || self.transactions.as_ref().is_some_and(|transactions| {
+                transactions.endpoint.is_outstanding() || transactions.joiner.is_busy()
+            })
     }
 }
 
@@ -481,6 +542,16 @@ impl Running<Stack> {
     /// [`Refused`]; then nothing happened.
     pub fn command(&self, command: Command) -> Result<Answer, Refused> {
         self.with(|stack, now| stack.handle_command(now, command))
+    }
+
+    /// Does something to the RPC endpoint, as [`Stack::rpc`]; the frames leave before it returns.
+    pub fn rpc<T>(&self, act: impl FnOnce(&mut rpc::Endpoint, Instant) -> T) -> Option<T> {
+        self.with(|stack, now| stack.rpc(now, act))
+    }
+
+    /// The next thing that the RPC endpoint tells; who waits is woken for it as for a delivery.
+    pub fn try_rpc_event(&self) -> Option<rpc::Event> {
+        self.with(|stack, _| stack.poll_rpc_event())
     }
 
     /// What the stack counted so far.
@@ -508,6 +579,16 @@ impl fmt::Display for StackStats {
         }
         for mark in group::Mark::ALL {
             line(self.group.count(*mark), &mark.text())?;
+        }
+        for kind in rpc::Kind::ALL {
+            line(self.rpc.sent_of(*kind), &format_args!("RPC {kind} sent"))?;
+            line(
+                self.rpc.received_of(*kind),
+                &format_args!("RPC {kind} received"),
+            )?;
+        }
+        for mark in rpc::Mark::ALL {
+            line(self.rpc.count(*mark), &mark.text())?;
         }
         for (below, count) in self.sent.slots() {
             line(count, &format_args!("messages sent below {below} bytes"))?;

@@ -21,6 +21,7 @@ pub struct Plan {
     pub threads: usize,
     pub ports: usize,
     pub rules: Rules,
+    pub timing: Timing,
     pub window: u32,
     pub transactions_max: usize,
     pub clients_max: usize,
@@ -58,6 +59,10 @@ impl Plan {
                 0 => Rules::Thesis,
                 _ => Rules::Amoeba5,
             },
+            timing: match pick(&[0, 0, 0, 0, 1]) {
+                0 => Timing::modern(),
+                _ => Timing::amoeba5(),
+            },
             window: pick(&[128, 128, 512, 4_096]) as u32,
             transactions_max: pick(&[2, 20, 300]) as usize,
             clients_max: pick(&[1, 64, 64, 64, 64]) as usize,
@@ -82,7 +87,7 @@ impl Plan {
     fn config(&self) -> Config {
         Config {
             rules: self.rules,
-            timing: Timing::modern(),
+            timing: self.timing,
             window: self.window,
             transactions_max: self.transactions_max,
             clients_max: self.clients_max,
@@ -102,7 +107,44 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        let plan = self;
+        let times = match plan.timing == Timing::modern() {
+            true => "modern",
+            false => "amoeba5",
+        };
+        let (seed, hosts, servers) = (plan.seed, plan.hosts, plan.servers);
+        write!(
+            f,
+            "seed={seed:#x} hosts={hosts} servers={servers} threads={} ",
+            plan.threads
+        )?;
+        write!(
+            f,
+            "ports={} rules={:?} timing={times} ",
+            plan.ports, plan.rules
+        )?;
+        write!(
+            f,
+            "window={} transactions={} ",
+            plan.window, plan.transactions_max
+        )?;
+        write!(
+            f,
+            "clients={} size={} loss={} ",
+            plan.clients_max, plan.size_max, plan.loss
+        )?;
+        write!(f, "dup={} reorder={} ", plan.duplication, plan.reordering)?;
+        write!(
+            f,
+            "forward={} cancel={} abort={} ",
+            plan.forward, plan.cancel, plan.abort
+        )?;
+        write!(
+            f,
+            "pause={} crash={} partition={} ",
+            plan.pause, plan.crash, plan.partition
+        )?;
+        write!(f, "service={} steps={}", plan.service_max, plan.steps)
     }
 }
 
@@ -182,8 +224,10 @@ pub struct Storm {
 
 const PORTS: [Port; 2] = [Port::new(*b"first\0"), Port::new(*b"second")];
 
-/// How long one transaction may take after the faults are over.
+/// How long one transaction may take after the faults are over; with Amoeba's times a silent server
+/// is given up after four minutes, and servers may be asked one after the other.
 const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST_AMOEBA5: Duration = Duration::from_secs(900);
 
 impl Storm {
     pub fn new(plan: Plan, trace: bool) -> Storm {
@@ -493,7 +537,11 @@ impl Storm {
     /// Everything must end, and stay as it was told.
     fn come_to_rest(&mut self) -> Result<(), String> {
         self.weather.calm = true;
-        self.run_until(self.exchange.now + LONGEST)?;
+        let longest = match self.weather.plan.timing == Timing::modern() {
+            true => LONGEST,
+            false => LONGEST_AMOEBA5,
+        };
+        self.run_until(self.exchange.now + longest)?;
         if let Err(violation) = check_complete(&self.history) {
             return Err(format!("{violation}\n{}", self.state()));
         }
