@@ -183,6 +183,16 @@ impl Endpoint {
         self.servers.remove(index);
     }
 
+    /// The process is about to end: every server goes away, so that no client has to find out from
+    /// silence. Messages are then still to be sent.
+    pub fn close(&mut self, now: Instant) {
+        let servers = self.servers.iter();
+        let all: Vec<ServerId> = servers
+            .map(|(index, serial, _)| ServerId { index, serial })
+            .collect();
+        all.into_iter().for_each(|server| self.cancel(now, server));
+    }
+
     /// Who is being served by this server.
     pub(crate) fn client_of(&self, server: ServerId) -> Result<Client, ServeError> {
         if self.servers.serial(server.index) != Some(server.serial) {

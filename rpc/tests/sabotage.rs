@@ -47,17 +47,17 @@ fn a_resent_request_is_found() {
 
 #[test]
 fn a_forgotten_execution_is_found() {
-    check_found(Sabotage::ForgetExecuted, 0x5eed_0007);
+    check_found(Sabotage::ForgetExecuted, 0x5eed_0003);
 }
 
 #[test]
 fn a_mark_off_by_one_is_found() {
-    check_found(Sabotage::MarkOffByOne, 0x5eed_0007);
+    check_found(Sabotage::MarkOffByOne, 0x5eed_0004);
 }
 
 #[test]
 fn a_mistaken_reply_is_found() {
-    check_found(Sabotage::AcceptAnyReply, 0x5eed_0007);
+    check_found(Sabotage::AcceptAnyReply, 0x5eed_000b);
 }
 
 #[test]
@@ -77,17 +77,17 @@ fn a_reply_that_is_not_kept_is_found() {
 
 #[test]
 fn a_mistaken_acknowledgement_is_found() {
-    check_found(Sabotage::AckOfAnything, 0x5eed_0007);
+    check_found(Sabotage::AckOfAnything, 0x5eed_000f);
 }
 
 #[test]
 fn a_forgotten_refusal_is_found() {
-    check_found(Sabotage::ForgetRefused, 0x5eed_0007);
+    check_found(Sabotage::ForgetRefused, 0x5eed_0003);
 }
 
 #[test]
 fn a_bounce_taken_for_proof_is_found() {
-    check_found(Sabotage::BounceIsProof, 0x5eed_014b);
+    check_found(Sabotage::BounceIsProof, 0x5eed_0008);
 }
 
 #[test]

@@ -150,14 +150,7 @@ impl Runner {
                 self.act(node, |endpoint, now| endpoint.abort(now, transaction));
             }
             ["close", node] => {
-                while self
-                    .executing
-                    .iter()
-                    .any(|(other, ..)| *other == index(node))
-                {
-                    let (server, _) = self.executing(node);
-                    self.act(node, |endpoint, now| endpoint.cancel(now, server));
-                }
+                self.act(node, |endpoint, now| endpoint.close(now));
                 self.end(node, false);
             }
             ["crash", node] => self.end(node, true),
