@@ -97,18 +97,57 @@ impl<T> Trace<T> {
             .extend(self.sent.iter().rposition(|(sent, _)| *sent == id));
     }
 
-    /// Whether a number was delivered only when the group was formed anew without `other`: it had
-    /// been tentative.
-    fn was_in_tail(&self, seq: SeqNo, other: Option<MemberIndex>) -> bool {
-        let mut later = self.changes.iter().filter_map(|(at, change)| {
-            let item = Item::<T>::Change(change);
-            (item.is_reset() && !seq.is_after(*at)).then_some((*at, item))
-        });
-        let Some((reset, item)) = later.next() else {
+    /// The resets at or behind a number.
+    fn resets_from(&self, seq: SeqNo) -> impl Iterator<Item = (SeqNo, &Change)> {
+        let changes = self.changes.iter();
+        changes
+            .filter(move |(at, change)| change.is_reset() && !seq.is_after(*at))
+            .map(|(at, change)| (*at, change))
+    }
+
+    /// Whether what lies at a number came of forming the group anew: the result itself, or what was
+    /// tentative until then. Who leaves by it sees no result.
+    fn came_of_reset(&self, seq: SeqNo) -> bool {
+        let reset_since = |abort: SeqNo| {
+            let mut resets = self.resets_from(abort);
+            resets.next().is_some_and(|(reset, _)| seq.is_after(reset))
+        };
+        let mut aborts = self.aborts.iter();
+        if aborts.any(|&abort| !abort.is_after(seq) && !reset_since(abort)) {
+            return true;
+        }
+        let Some((reset, _)) = self.resets_from(seq).next() else {
             return false;
         };
-        let aborted_behind = |at: &&SeqNo| at.is_after(seq) && !at.is_after(reset);
-        item.removes(other).is_some() && self.aborts.iter().find(aborted_behind).is_none()
+        let aborted_behind = |at: &SeqNo| at.is_after(seq) && !at.is_after(reset);
+        !self.aborts.iter().any(aborted_behind)
+    }
+
+    /// The life that begins with the next reset at or behind a number.
+    fn life_after(&self, seq: SeqNo) -> Option<FlipAddress> {
+        let (reset, _) = self.resets_from(seq).next()?;
+        self.life(reset.next())
+    }
+
+    /// How many members the group had lost when it went on without this one.
+    fn lost_until_without(&self, seq: SeqNo, member: Option<MemberIndex>) -> Option<usize> {
+        let mut lost = 0;
+        for (_, change) in self.resets_from(seq) {
+            if let Change::Reset {
+                members, removed, ..
+            } = change
+            {
+                lost += removed.len();
+                if !member.is_some_and(|member| members.contains(&member)) {
+                    return Some(lost);
+                }
+            }
+        }
+        None
+    }
+
+    fn had_life(&self, life: FlipAddress) -> bool {
+        self.lives.iter().any(|(_, known)| *known == life)
     }
 
     /// What lies at each number.
@@ -121,27 +160,17 @@ impl<T> Trace<T> {
     }
 }
 
+impl Change {
+    fn is_reset(&self) -> bool {
+        matches!(self, Change::Reset { .. })
+    }
+}
+
 /// What one number was at one member.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Item<'a, T> {
     Data(&'a Delivery<T>),
     Change(&'a Change),
-}
-
-impl<T> Item<'_, T> {
-    fn is_reset(&self) -> bool {
-        matches!(self, Item::Change(Change::Reset { .. }))
-    }
-
-    /// Whether here the group went on without this member, and how many it lost by that.
-    fn removes(&self, member: Option<MemberIndex>) -> Option<usize> {
-        match self {
-            Item::Change(Change::Reset {
-                members, removed, ..
-            }) if !member.is_some_and(|member| members.contains(&member)) => Some(removed.len()),
-            _ => None,
-        }
-    }
 }
 
 /// What went wrong first.
@@ -185,6 +214,7 @@ pub fn check_resilient<T: PartialEq + fmt::Debug>(
         check_failed(trace)?;
     }
     check_same_order(traces, usize::from(resilience))?;
+    check_consent(traces)?;
     check_nothing_invented(traces)?;
     for trace in traces {
         check_sender_order(trace)?;
@@ -259,29 +289,76 @@ fn check_agree<T: PartialEq + fmt::Debug>(
         }
         let (at_a, at_b) = (a_items.get(&seq.value()), b_items.get(&seq.value()));
         if at_a != at_b {
-            // What one side has lost may only be what more crashes than provided for have taken.
-            let parts = |item: Option<&Item<'_, T>>, other: &Trace<T>| {
-                item.and_then(|item| item.removes(other.member))
-            };
-            let lost = match (parts(at_a, b), parts(at_b, a)) {
-                (Some(_), Some(_)) => return Ok(()),
-                // Of two results one was never decided, but had to be taken for it.
-                _ if at_a.is_some_and(Item::is_reset) && at_b.is_some_and(Item::is_reset) => {
-                    return Ok(());
-                }
-                (Some(_), None) if b.was_in_tail(seq, a.member) => return Ok(()),
-                (None, Some(_)) if a.was_in_tail(seq, b.member) => return Ok(()),
-                (Some(lost), None) | (None, Some(lost)) => lost,
-                (None, None) => 0,
-            };
-            if lost == 0 || (resilience > 0 && lost <= resilience) {
-                let what = format!("{seq} is {at_a:?} at {} and {at_b:?} at {}", a.name, b.name);
-                let is_gap = at_a.is_none() || at_b.is_none();
-                return broken(if is_gap { "no gap" } else { "total order" }, what);
+            if is_leave_of(at_a, b.member) || is_leave_of(at_b, a.member) {
+                // Who has left may not know it, and nobody keeps anything for it.
+                return Ok(());
             }
-            return Ok(());
+            if is_parting(seq, a, b, resilience) {
+                return Ok(());
+            }
+            let what = format!("{seq} is {at_a:?} at {} and {at_b:?} at {}", a.name, b.name);
+            let is_gap = at_a.is_none() || at_b.is_none();
+            return broken(if is_gap { "no gap" } else { "total order" }, what);
         }
         seq = seq.next();
+    }
+    Ok(())
+}
+
+fn is_leave_of<T>(item: Option<&Item<'_, T>>, member: Option<MemberIndex>) -> bool {
+    matches!(item, Some(Item::Change(Change::Left(left))) if Some(*left) == member)
+}
+
+/// Whether two members may see different things from this number on: the group fell apart, and what one
+/// part has lost is what more crashes than provided for have taken.
+fn is_parting<T>(seq: SeqNo, a: &Trace<T>, b: &Trace<T>, resilience: usize) -> bool {
+    match (a.came_of_reset(seq), b.came_of_reset(seq)) {
+        (false, false) => false,
+        (true, true) => {
+            let lives = (a.life_after(seq), b.life_after(seq));
+            !matches!(lives, (Some(a), Some(b)) if a == b)
+        }
+        (true, false) => is_left_behind(seq, b, a, resilience),
+        (false, true) => is_left_behind(seq, a, b, resilience),
+    }
+}
+
+/// Whether those that went on could lose what `left` had delivered.
+fn is_left_behind<T>(seq: SeqNo, left: &Trace<T>, went_on: &Trace<T>, resilience: usize) -> bool {
+    match went_on.lost_until_without(seq, left.member) {
+        Some(lost) => lost > resilience || resilience == 0,
+        None => went_on
+            .life_after(seq)
+            .is_some_and(|life| !left.had_life(life)),
+    }
+}
+
+/// A group that was formed anew, and in which something was said, was formed by all that are in it: none
+/// of them went another way.
+fn check_consent<T: PartialEq + fmt::Debug>(traces: &[Trace<T>]) -> Result<(), Violation> {
+    for trace in traces {
+        for (reset, change) in trace.resets_from(trace.first) {
+            let (before, after) = (trace.life(reset), trace.life(reset.next()));
+            let Change::Reset { members, .. } = change else {
+                continue;
+            };
+            let was_used = trace.delivered.iter().any(|delivery| {
+                trace.life(delivery.seq) == after && !trace.came_of_reset(delivery.seq)
+            });
+            let others = traces.iter().filter(|other| {
+                let is_in = other.member.is_some_and(|member| members.contains(&member));
+                is_in && other.life(reset) == before && other.end.is_after(reset)
+            });
+            for other in others {
+                if was_used && other.life(reset.next()) != after {
+                    let what = format!(
+                        "{} is in the group that {} formed at {reset}, and went another way",
+                        other.name, trace.name
+                    );
+                    return broken("consent", what);
+                }
+            }
+        }
     }
     Ok(())
 }

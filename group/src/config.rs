@@ -198,33 +198,7 @@ pub struct Config {
     pub walk: flip_net::walk::Walk,
     /// Which bug is planted.
     #[cfg(feature = "sabotage")]
-    pub sabotage: Option<Sabotage>,
-}
-
-/// A planted bug, for storms that must find it.
-#[cfg(feature = "sabotage")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
-    /// The sequencer numbers a request again that came twice.
-    NumberDuplicates,
-    /// The sequencer numbers a request although an earlier one of its sender is missing.
-    ForgetSenderOrder,
-    /// The sequencer keeps messages only until the first member has them.
-    ReleaseEarly,
-    /// A member takes any body of the sender for the one that an accept names.
-    MistakeBodies,
-    /// A member takes the next message that comes for the next one in order.
-    SkipHoles,
-    /// A member that was silent for an instant is lost.
-    SuspectEarly,
-    /// The sequencer accepts a tentative number that nobody has acknowledged.
-    AcceptUnacknowledged,
-    /// The sequencer accepts a tentative number with one acknowledgement too few.
-    AcceptOneAckEarly,
-    /// A member acknowledges what it does not have.
-    AcknowledgeHoles,
-    /// A voter does not tell which result it has acknowledged.
-    ForgetPrepared,
+    pub sabotage: Option<crate::Sabotage>,
 }
 
 /// A parameter that cannot work.

@@ -391,6 +391,12 @@ impl History {
         }
     }
 
+    /// What a planted bug does: forgets all that is not sequenced.
+    pub(crate) fn drop_tail(&mut self) {
+        self.stored = self.next;
+        self.drop_behind_stored();
+    }
+
     /// Forgets what lies below `seq`, but nothing that is not sequenced.
     pub(crate) fn release_below(&mut self, seq: SeqNo) {
         while seq.is_after(self.lowest) && self.next.is_after(self.lowest) {

@@ -44,6 +44,9 @@
 
 #![warn(missing_docs)]
 
+#[macro_use]
+mod sabotage;
+
 mod member;
 mod recovery;
 mod sequencer;
@@ -62,13 +65,13 @@ mod wire;
 
 pub mod checker;
 
-#[cfg(feature = "sabotage")]
-pub use config::Sabotage;
 pub use config::{Config, ConfigError, RESILIENCE_MAX, Rules, Timing, WINDOW_MAX};
 pub use event::{Destination, Endpoint, Event, LostReason, Registration, Transmit};
 pub use member::{Member, SendError};
 pub use payload::Payload;
 pub use recovery::{ResetError, Resetting};
+#[cfg(feature = "sabotage")]
+pub use sabotage::Sabotage;
 pub use seq::{Incarnation, MemberIndex, MessageId, SeqNo};
 pub use stats::{Mark, Stats};
 pub use wire::{

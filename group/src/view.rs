@@ -163,13 +163,15 @@ impl View {
             .map(|(member, _)| member)
     }
 
-    /// The slots that are free, or whose reservation has run out.
+    /// The slots that are free, or whose reservation has run out before the joiner's request got its
+    /// number.
     pub(crate) fn free_slots(&self, now: Instant) -> impl Iterator<Item = MemberIndex> {
         let slots = self.slots.iter().enumerate();
         let free = slots.filter(move |(_, peer)| match peer {
             None => true,
             Some(peer) => {
-                matches!(peer.state, PeerState::Joining { until } if until <= now)
+                let ran_out = matches!(peer.state, PeerState::Joining { until } if until <= now);
+                ran_out && peer.id == MessageId::NONE
             }
         });
         free.map(|(slot, _)| MemberIndex::new(slot as u16))

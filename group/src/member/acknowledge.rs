@@ -73,6 +73,9 @@ impl Member {
                 self.stats.mark(Mark::AckRepeated);
             }
         }
+        if planted!(self, DeliverTentative) {
+            self.history.make_official(repr.seq.next());
+        }
         self.on_numbered(repr, method, body);
         self.acknowledge();
     }
@@ -97,10 +100,10 @@ impl Member {
         let Some(owed) = self.receiver.owed else {
             return;
         };
-        #[cfg(feature = "sabotage")]
-        let stored = match self.config.sabotage {
-            Some(crate::config::Sabotage::AcknowledgeHoles) => owed.last.next(),
-            _ => stored,
+        let stored = if planted!(self, AcknowledgeHoles) {
+            owed.last.next()
+        } else {
+            stored
         };
         if self.recovery.is_some() || !stored.is_after(owed.first) {
             return;

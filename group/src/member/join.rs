@@ -203,6 +203,9 @@ impl Member {
         if self.sequencer.is_some() {
             self.phase = Phase::Left;
             self.begin_userless();
+        } else if let Some(recovery) = &mut self.recovery {
+            self.phase = Phase::Left;
+            recovery.userless = true;
         } else {
             self.close();
         }

@@ -71,14 +71,14 @@ impl Member {
 
     pub(crate) fn on_probe(&mut self, due: Instant) {
         let timing = self.config.timing;
-        #[cfg(feature = "sabotage")]
-        let timing = match self.config.sabotage {
-            Some(crate::config::Sabotage::SuspectEarly) => crate::config::Timing {
+        let timing = if planted!(self, SuspectEarly) {
+            crate::config::Timing {
                 silence_max: timing.probe_after,
                 probes_min: 0,
                 ..timing
-            },
-            _ => timing,
+            }
+        } else {
+            timing
         };
         let findings = self.liveness.look(self.now, due, &timing);
         if findings.paused {

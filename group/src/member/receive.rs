@@ -156,8 +156,12 @@ impl Member {
         let body = if repr.member == self.me {
             self.sender.body(repr.id)
         } else {
-            #[cfg(feature = "sabotage")]
-            let key = self.sabotage_body(key);
+            let key = if planted!(self, MistakeBodies) {
+                let mut kept = self.receiver.bodies.keys();
+                kept.find(|kept| kept.0 == key.0).copied().unwrap_or(key)
+            } else {
+                key
+            };
             self.receiver.take_body(key)
         };
         if body.is_none() && self.is_next_or_later(repr.seq) {
@@ -185,16 +189,6 @@ impl Member {
     fn reach(&self) -> SeqNo {
         let messages_max = self.history.bounds().messages_max as u32;
         self.delivery.expect.plus(messages_max)
-    }
-
-    /// Which body a planted bug takes for the one that is meant.
-    #[cfg(feature = "sabotage")]
-    fn sabotage_body(&self, key: BodyKey) -> BodyKey {
-        let any = self.receiver.bodies.keys().find(|kept| kept.0 == key.0);
-        match self.config.sabotage {
-            Some(crate::config::Sabotage::MistakeBodies) => any.copied().unwrap_or(key),
-            _ => key,
-        }
     }
 
     /// A numbered JOIN, from the sequencer, at somebody who is already in.
@@ -241,10 +235,7 @@ impl Member {
             body,
             answered: None,
         };
-        #[cfg(feature = "sabotage")]
-        if self.config.sabotage == Some(crate::config::Sabotage::SkipHoles)
-            && repr.seq.is_after(self.history.next())
-        {
+        if planted!(self, SkipHoles) && repr.seq.is_after(self.history.next()) {
             let next = self.history.next();
             self.history.store(next, entry.clone(), floor);
         }
@@ -356,6 +347,10 @@ impl Member {
     fn ask_if_missing(&mut self) {
         let missing = self.history.hole(self.receiver.top);
         if missing == 0 || matches!(self.phase, Phase::Left) {
+            return;
+        }
+        let is_body = self.history.get(self.history.stored()).is_some();
+        if planted!(self, ForgetBodies) && is_body {
             return;
         }
         let next = self.history.stored();

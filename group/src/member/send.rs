@@ -134,6 +134,16 @@ impl Sender {
         self.last = self.last.latest(id);
     }
 
+    /// What a planted bug does.
+    pub(crate) fn reuse_ids_behind(&mut self, last: MessageId) {
+        self.last = last;
+    }
+
+    /// What a planted bug does.
+    pub(crate) fn outstanding_ids(&self) -> Vec<MessageId> {
+        self.outstanding.iter().map(|request| request.id).collect()
+    }
+
     /// Forgets all requests; gives the ids of the data among them.
     pub(crate) fn fail_all(&mut self) -> Vec<MessageId> {
         let failed = self.outstanding.drain(..);

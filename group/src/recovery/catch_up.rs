@@ -14,6 +14,7 @@ use flip_net::address::FlipAddress;
 
 use super::Role;
 use super::election::Step;
+use super::result::Prepared;
 use crate::history::Body;
 use crate::member::Member;
 use crate::seq::{MemberIndex, MessageId, SeqNo};
@@ -74,7 +75,7 @@ impl Member {
             self.stats.mark(Mark::VoterUpdated);
             let mut repr = self.header(Kind::Sync);
             repr.seq = self.history.stored();
-            repr.id = MessageId::new(self.history.lowest().value());
+            repr.id = self.coordinated_round();
             let list = wire::emit_sync_list(&[member], ByteOrder::Little);
             self.unicast(address, repr, |message| message.extend(list));
         }
@@ -86,11 +87,15 @@ impl Member {
             return self.stats.mark(Mark::Malformed);
         }
         let recovery = self.recovering();
-        if !matches!(recovery.role, Role::Cohort(member) if member == repr.member) {
+        let follows = matches!(recovery.role, Role::Cohort(member) if member == repr.member);
+        let round = recovery.promised.map(|ballot| ballot.round);
+        if !follows || round != Some(repr.id.value()) {
             return self.stats.mark(Mark::OutOfPhase);
         }
+        let promised = recovery.promised;
+        let is_earlier = |prepared: &mut Prepared| Some(prepared.ballot) != promised;
         // A coordinator that goes on has found that an earlier result was not decided.
-        if recovery.prepared.take().is_some() {
+        if recovery.prepared.take_if(is_earlier).is_some() {
             self.stats.mark(Mark::ResultDropped);
             self.unregister_group();
         }

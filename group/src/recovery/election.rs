@@ -198,11 +198,12 @@ impl Member {
     }
 
     fn answer_invitation(&mut self, ballot: Ballot, order: Order) {
+        let forgets = planted!(self, ForgetPromise);
         let recovery = self.recovering();
         let prefers = match (&recovery.prepared, recovery.promised) {
             // We are in a result that may have been decided, and this coordinator is not.
             (Some(prepared), _) if !prepared.table.has(ballot.coordinator) => Some(prepared.ballot),
-            (_, Some(promised)) if promised.beats(ballot) => Some(promised),
+            (_, Some(promised)) if promised.beats(ballot) && !forgets => Some(promised),
             _ => None,
         };
         if let Some(preferred) = prefers {
@@ -223,9 +224,11 @@ impl Member {
         }
         self.take_heart();
         let stored = self.history.stored();
-        #[cfg(feature = "sabotage")]
-        let prepared = prepared
-            .filter(|_| self.config.sabotage != Some(crate::config::Sabotage::ForgetPrepared));
+        let stored = if planted!(self, VoteDelivered) {
+            self.history.next()
+        } else {
+            stored
+        };
         self.vote(ballot.coordinator, stored, ballot.round, prepared);
     }
 
@@ -313,7 +316,12 @@ impl Member {
                 .keys()
                 .all(|voter| acknowledged.contains(voter)),
         };
-        if !complete {
+        let is_early = planted!(self, DecideEarly)
+            && matches!(
+                self.coordinator().map(|coordinator| &coordinator.step),
+                Some(Step::Confirming { acknowledged }) if !acknowledged.is_empty()
+            );
+        if !complete && !is_early {
             return;
         }
         if matches!(

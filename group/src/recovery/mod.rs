@@ -89,7 +89,9 @@ pub(crate) struct Recovery {
     tries: u32,
     pause: Duration,
     since: Instant,
-    /// We numbered for an application that had left.
+    /// We numbered, and our own leave has its place: we vote, so that what we hold is not lost, and go.
+    left: bool,
+    /// Our owner has taken its leave.
     pub(crate) userless: bool,
     /// The owner knows that the group is broken.
     pub(crate) aborted: bool,
@@ -139,7 +141,8 @@ impl Member {
         members_min: u16,
     ) -> Result<Resetting, ResetError> {
         self.advance_clock(now);
-        if !matches!(self.phase, Phase::Inside | Phase::Leaving) {
+        let left = self.recovery.as_ref().is_some_and(|recovery| recovery.left);
+        if left || !matches!(self.phase, Phase::Inside | Phase::Leaving) {
             return Err(ResetError::NotMember);
         }
         let members = self.view.total();
@@ -185,6 +188,8 @@ impl Member {
         }
         self.stats.mark(Mark::RecoveryEntered);
         let userless = self.is_userless();
+        let own = self.view.get(self.me).map(|peer| peer.state);
+        let left = userless || own == Some(PeerState::LeftSequencer);
         if numbers {
             self.unregister(Endpoint::ToAll);
             self.unregister(Endpoint::Everybody);
@@ -194,6 +199,13 @@ impl Member {
         self.sequencer = None;
         self.forget_outsiders();
         self.history.drop_behind_stored();
+        if planted!(self, PromoteEarly) {
+            self.history.make_official(self.history.stored());
+            self.advance();
+        }
+        if planted!(self, FailNumbered) {
+            self.fail_outstanding();
+        }
         self.receiver = self.receiver.at_rest(self.history.stored());
         self.liveness.forget_all();
         self.timers.clear_all();
@@ -208,6 +220,7 @@ impl Member {
             tries: 0,
             pause: self.config.timing.reset,
             since: self.now,
+            left,
             userless,
             aborted: false,
         });
@@ -249,8 +262,9 @@ impl Member {
 
     /// With automatic reset the lowest living member begins; the others do when it does not.
     fn order_automatic_reset(&mut self) {
+        let left = self.recovering().left;
         let wait = match self.config.auto_reset {
-            _ if self.is_userless() => self.config.timing.silence_max,
+            _ if left => self.config.timing.silence_max,
             None => return,
             Some(members_min) => {
                 let header = Header::to(self.config.port);
@@ -310,7 +324,7 @@ impl Member {
         recovery.pause = recovery.pause.times(2).min(timing.reset_max);
         self.timers.set(Timer::Recover, self.now + recovery.pause);
         match recovery.role {
-            Role::Idle if recovery.userless => self.close(),
+            Role::Idle if recovery.left => self.finish_leaving(),
             Role::Idle if recovery.order.is_some() => self.begin_invitation(),
             Role::Idle => self.timers.clear(Timer::Recover),
             Role::Coordinator(_) if is_over => self.give_up_silent(),
@@ -325,8 +339,8 @@ impl Member {
 
     /// The coordinator is gone: somebody else must do it.
     fn take_over(&mut self) {
-        if self.is_userless() {
-            return self.close();
+        if self.recovering().left {
+            return self.finish_leaving();
         }
         if let &Role::Cohort(coordinator) = &self.recovering().role {
             self.recovering().crashed.insert(coordinator);
@@ -352,13 +366,23 @@ impl Member {
         recovery.order = None;
         recovery.asked = false;
         self.timers.clear(Timer::Recover);
-        if self.is_userless() {
-            return self.close();
-        }
         self.event(Event::ResetFailed {
             members,
             members_min: order.map_or(0, |order| order.members_min),
         });
+    }
+
+    /// We are not needed any more; our owner may still have to take what came before its leave.
+    fn finish_leaving(&mut self) {
+        if self.recovering().userless {
+            return self.close();
+        }
+        if self.recovering().prepared.is_some() {
+            self.unregister_group();
+        }
+        self.recovery = None;
+        self.phase = Phase::Left;
+        self.timers.clear_all();
     }
 
     /// The others have formed a group without us, and too few are left to form another.
@@ -366,9 +390,10 @@ impl Member {
         self.stats.mark(Mark::Expelled);
         // Those that voted are in the same place.
         self.tell_failed(result::EXPELLED);
-        if !self.is_userless() {
-            self.event(Event::Expelled);
+        if self.recovering().left {
+            return self.finish_leaving();
         }
+        self.event(Event::Expelled);
         self.close();
     }
 

@@ -17,7 +17,7 @@ use super::election::Step;
 use crate::event::{Endpoint, Event};
 use crate::history::{Body, Entry, Method};
 use crate::member::{GroupAddresses, Member, Phase};
-use crate::seq::{MemberIndex, MessageId, SeqNo};
+use crate::seq::{Incarnation, MemberIndex, MessageId, SeqNo};
 use crate::sequencer::Sequencer;
 use crate::stats::Mark;
 use crate::timers::Timer;
@@ -47,7 +47,11 @@ impl Member {
         let (private_a, private_b) = self.draw_addresses();
         let me = self.me;
         let id = self.sender.last().next();
-        let seq = self.history.stored();
+        let seq = if planted!(self, MisplaceResult) {
+            self.history.next()
+        } else {
+            self.history.stored()
+        };
         let incarnation = self.incarnation.value().wrapping_add(1);
         let port = self.config.port;
         let recovery = self.recovering();
@@ -242,7 +246,7 @@ impl Member {
         let at = self.now + wait;
         let recovery = self.recovering();
         recovery.role = Role::Idle;
-        if recovery.userless {
+        if recovery.left {
             // Somebody may try again, but there is no owner to wait for.
             let patience = self.config.timing.silence_max;
             self.timers.set(Timer::Recover, self.now + patience);
@@ -271,7 +275,7 @@ impl Member {
         let Some(prepared) = self.recovery.as_ref().and_then(|r| r.prepared.as_ref()) else {
             return;
         };
-        let speaks_for_it = self.incarnation.next(prepared.table.number()) == repr.incarnation
+        let speaks_for_it = self.next_incarnation(&prepared.table) == repr.incarnation
             && self
                 .view
                 .by_address(from)
@@ -327,13 +331,14 @@ impl Member {
 
     /// Everything stored is official, and so is the result behind it.
     fn enter_new_group(&mut self, decided: Prepared) {
-        let Some(recovery) = self.recovery.take() else {
-            return;
-        };
-        if recovery.userless {
-            return self.close();
+        if self.recovering().left {
+            return self.finish_leaving();
         }
+        self.recovery = None;
         self.timers.clear(Timer::Recover);
+        if planted!(self, DropTail) && decided.table.sequencer != self.me {
+            self.history.drop_tail();
+        }
         self.history.make_official(decided.seq);
         self.advance();
         if matches!(self.phase, Phase::Left) {
@@ -358,6 +363,10 @@ impl Member {
         self.resume(&decided.table);
     }
 
+    fn next_incarnation(&self, table: &ResultTable) -> Incarnation {
+        self.incarnation.next(table.number())
+    }
+
     /// The group is another one from this number on.
     pub(crate) fn on_reset_sequenced(&mut self, seq: SeqNo, table: &ResultTable) {
         self.stats.mark(Mark::GroupReset);
@@ -369,14 +378,18 @@ impl Member {
             } else if let Some(peer) = self.view.get_mut(member) {
                 peer.state = PeerState::Member;
                 // What had no number has failed.
-                peer.id = table.last_id(member);
+                peer.id = if planted!(self, ForgetIds) {
+                    MessageId::NONE
+                } else {
+                    table.last_id(member)
+                };
                 // Everybody who goes on has all of it.
                 peer.stored = seq.next();
                 peer.since = lowest;
             }
         }
         self.view.sequencer = table.sequencer;
-        self.incarnation = self.incarnation.next(table.number());
+        self.incarnation = self.next_incarnation(table);
         let (a, b) = (table.private_a, table.private_b);
         self.addresses = GroupAddresses::new(a, b, &self.config);
     }
@@ -404,8 +417,17 @@ impl Member {
     }
 
     /// What had no number when the group broke has none for good; a leave is asked for again.
-    fn fail_outstanding(&mut self) {
-        for id in self.sender.fail_all() {
+    pub(super) fn fail_outstanding(&mut self) {
+        if planted!(self, ReuseIds) {
+            let last = self.view.get(self.me).map_or(MessageId::NONE, |p| p.id);
+            self.sender.reuse_ids_behind(last);
+        }
+        let ids = if planted!(self, KeepOutstanding) {
+            self.sender.outstanding_ids()
+        } else {
+            self.sender.fail_all()
+        };
+        for id in ids {
             self.stats.mark(Mark::SendFailed);
             self.event(Event::SendFailed { id });
         }

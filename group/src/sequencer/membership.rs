@@ -45,6 +45,9 @@ impl Member {
             peer.since = seq;
         }
         let table = self.table(member, seq.next());
+        if planted!(self, StaleTable) {
+            return self.watch(member);
+        }
         if let Some(entry) = self.history.get_mut(seq) {
             entry.body = Some(Body::Join(table.into()));
         }

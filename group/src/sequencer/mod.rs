@@ -180,14 +180,13 @@ impl Member {
             return;
         };
         let (last, state) = (peer.id, peer.state);
-        #[cfg(feature = "sabotage")]
-        let last = {
-            let last = self.sabotage_last(last, repr.id);
-            if let Some(peer) = self.view.get_mut(member) {
-                peer.id = last;
-            }
-            last
-        };
+        let mistaken = self.last_if_planted(last, repr.id);
+        if mistaken != last
+            && let Some(peer) = self.view.get_mut(member)
+        {
+            peer.id = mistaken;
+        }
+        let last = mistaken;
         if !repr.id.is_after(last) {
             return self.on_duplicate_request(member, repr.id);
         }
@@ -212,15 +211,15 @@ impl Member {
     }
 
     /// What a planted bug takes for the last request of the sender.
-    #[cfg(feature = "sabotage")]
-    fn sabotage_last(&mut self, last: MessageId, id: MessageId) -> MessageId {
-        use crate::config::Sabotage;
-        let before = MessageId::new(id.value().wrapping_sub(1));
-        let duplicate = !id.is_after(last) && last.value().wrapping_sub(id.value()) < 3;
-        match self.config.sabotage {
-            Some(Sabotage::NumberDuplicates) if duplicate => before,
-            Some(Sabotage::ForgetSenderOrder) if id.is_after(last) => before,
-            _ => last,
+    fn last_if_planted(&mut self, last: MessageId, id: MessageId) -> MessageId {
+        let is_duplicate = !id.is_after(last) && last.value().wrapping_sub(id.value()) < 3;
+        let mistakes = (planted!(self, NumberDuplicates) && is_duplicate)
+            || (planted!(self, WindowOffByOne) && id == last)
+            || (planted!(self, ForgetSenderOrder) && id.is_after(last));
+        if mistakes {
+            MessageId::new(id.value().wrapping_sub(1))
+        } else {
+            last
         }
     }
 
@@ -386,7 +385,7 @@ impl Member {
         while self.history.next() != self.history.end() {
             let seq = self.history.next();
             if !self.is_stored_enough(seq) {
-                return;
+                return self.wait_for_acks();
             }
             if !self.history.has_room_to_accept() {
                 return self.begin_sync_full();
@@ -487,10 +486,22 @@ impl Member {
     /// Forgets what everybody has, and goes on with what waited for the room.
     pub(super) fn release(&mut self) {
         if let Some(lowest) = self.view.lowest_expect() {
-            #[cfg(feature = "sabotage")]
-            let lowest = self.sabotage_lowest(lowest);
+            let lowest = if planted!(self, ReleaseEarly) {
+                self.highest_expect().unwrap_or(lowest)
+            } else {
+                lowest
+            };
             self.history.release_below(lowest);
         }
+        self.use_room();
+        if self.is_resilient() {
+            // A leave may have waited for what others still needed.
+            self.process_history();
+        }
+    }
+
+    /// Goes on with what waited, if the history was full and is not any more.
+    pub(super) fn use_room(&mut self) {
         let was_full = self.seq_mut().sync.is_full();
         if !was_full || !self.history.has_room_to_accept() {
             return;
@@ -508,17 +519,11 @@ impl Member {
     }
 
     /// What a planted bug takes for the lowest number that somebody still needs.
-    #[cfg(feature = "sabotage")]
-    fn sabotage_lowest(&self, lowest: SeqNo) -> SeqNo {
-        if self.config.sabotage != Some(crate::config::Sabotage::ReleaseEarly) {
-            return lowest;
-        }
+    fn highest_expect(&self) -> Option<SeqNo> {
         let own = self.delivery.expect;
         let others = self.view.iter().filter(|(member, _)| *member != self.me);
-        let highest = others.map(|(_, peer)| peer.expect).reduce(SeqNo::latest);
-        highest
-            .filter(|highest| own.is_after(*highest))
-            .unwrap_or(own)
+        let highest = others.map(|(_, peer)| peer.expect).reduce(SeqNo::latest)?;
+        Some(own.earliest(highest))
     }
 
     fn ask_for_turned_away(&mut self) {

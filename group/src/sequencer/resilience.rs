@@ -75,6 +75,11 @@ impl Member {
                 body.emit(message);
             }
         });
+        self.wait_for_acks();
+    }
+
+    /// Whoever does not acknowledge is asked: also who was not there when the number was given.
+    pub(super) fn wait_for_acks(&mut self) {
         if !self.timers.is_set(Timer::AskForAcks) {
             self.set_ack_timer(self.config.timing.ask_again);
         }
@@ -95,7 +100,11 @@ impl Member {
             return self.stats.mark(Mark::BadAck);
         }
         self.hear_stored(repr.member, repr.seq.next());
+        let before = self.history.next();
         self.process_history();
+        if self.history.next() != before {
+            self.use_room();
+        }
     }
 
     /// A member has everything below `stored`.
@@ -110,9 +119,8 @@ impl Member {
         if !self.is_resilient() {
             return true;
         }
-        #[cfg(feature = "sabotage")]
-        if let Some(enough) = self.sabotage_enough(seq) {
-            return enough;
+        if planted!(self, AcceptUnacknowledged) {
+            return true;
         }
         let leaver = self.leaver(seq);
         let stays = |member: MemberIndex| member != self.me && Some(member) != leaver;
@@ -131,24 +139,8 @@ impl Member {
                 && (leaver.is_none() || needed_from.is_none_or(|from| !peer.since.is_after(from)))
         };
         let wanted = others().count().min(usize::from(self.config.resilience));
-        others().filter(|(_, peer)| holds(peer)).count() >= wanted
-    }
-
-    /// What a planted bug takes for enough.
-    #[cfg(feature = "sabotage")]
-    fn sabotage_enough(&self, seq: SeqNo) -> Option<bool> {
-        use crate::config::Sabotage;
-        let holds = |peer: &crate::view::Peer| peer.stored.latest(peer.expect).is_after(seq);
-        let others = || self.view.iter().filter(|(member, _)| *member != self.me);
-        match self.config.sabotage? {
-            Sabotage::AcceptUnacknowledged => Some(true),
-            Sabotage::AcceptOneAckEarly => {
-                let members = others().filter(|(_, peer)| peer.state == PeerState::Member);
-                let wanted = members.count().min(usize::from(self.config.resilience));
-                Some(others().filter(|(_, peer)| holds(peer)).count() + 1 >= wanted)
-            }
-            _ => None,
-        }
+        let spared = usize::from(planted!(self, AcceptOneAckEarly));
+        others().filter(|(_, peer)| holds(peer)).count() + spared >= wanted
     }
 
     /// The first tentative number has waited for long: sends it again to whose turn it is and who

@@ -16,6 +16,9 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 impl Member {
     pub(crate) fn on_retrans(&mut self, repr: &Repr) {
         self.hear_expect(repr.member, repr.expect);
+        if planted!(self, IgnoreRetrans) {
+            return;
+        }
         self.answer_retrans(repr);
     }
 

@@ -10,9 +10,9 @@ use capability::Header;
 use flip_net::rng::Rng;
 use flip_net::time::{Duration, Instant};
 use group::checker::{Trace, check_resilient};
-use group::{Config, MemberIndex, SeqNo};
+use group::{Config, Kind, MemberIndex, SeqNo};
 
-use super::{Exchange, Fate, Fates, Node, PORT, config};
+use super::{Exchange, Fate, Fates, Node, PORT, config, kind_of};
 
 /// What a seed draws.
 #[derive(Clone, Debug)]
@@ -40,6 +40,10 @@ pub struct Plan {
     pub freeze: u64,
     pub suspicion: u64,
     pub hold: u64,
+    /// In a thousand messages of a recovery: its sender or receiver crashes at that moment.
+    pub strike: u64,
+    /// In a thousand messages of a recovery: somebody is cut off for a moment.
+    pub flap: u64,
     pub steps: u32,
     #[cfg(feature = "sabotage")]
     pub sabotage: Option<group::Sabotage>,
@@ -72,12 +76,14 @@ impl Plan {
             reordering: pick(&[0, 10, 100, 300]),
             crash: pick(&[0, 5, 10, 20]),
             dying: pick(&[0, 0, 5]),
-            restart: pick(&[0, 5, 20]),
-            leave: pick(&[0, 0, 5]),
+            restart: pick(&[0, 5, 20, 40]),
+            leave: pick(&[0, 0, 5, 30]),
             apart: pick(&[0, 0, 5, 10]),
             freeze: pick(&[0, 0, 5]),
             suspicion: pick(&[0, 0, 5]),
             hold: pick(&[0, 2, 10]),
+            strike: pick(&[0, 0, 10, 30]),
+            flap: pick(&[0, 0, 20, 60]),
             steps,
             #[cfg(feature = "sabotage")]
             sabotage: None,
@@ -108,7 +114,7 @@ impl fmt::Display for Plan {
             f,
             "members={} resilience={} min={} automatic={} window={} history=2^{}/{}B large={} \
              loss={} dup={} reorder={} crash={} dying={} restart={} leave={} apart={} freeze={} \
-             suspicion={} hold={} steps={}",
+             suspicion={} hold={} strike={} flap={} steps={}",
             self.members,
             self.resilience,
             self.members_min,
@@ -128,6 +134,8 @@ impl fmt::Display for Plan {
             self.freeze,
             self.suspicion,
             self.hold,
+            self.strike,
+            self.flap,
             self.steps,
         )
     }
@@ -140,17 +148,53 @@ struct Weather {
     calm: bool,
     /// On which side of a cut each node is.
     apart: BTreeMap<usize, bool>,
+    /// These are cut off from everybody until then.
+    cut_off: BTreeMap<usize, Instant>,
+    /// These crash as soon as the present step is over.
+    struck: Vec<usize>,
+}
+
+/// The messages by which a group is formed anew.
+const RECOVERY: &[Kind] = &[
+    Kind::ReformReq,
+    Kind::Vote,
+    Kind::Result,
+    Kind::ResultAck,
+    Kind::State,
+    Kind::Sync,
+];
+
+impl Weather {
+    /// What happens to the ends of a message of a recovery.
+    fn strike(&mut self, now: Instant, from: usize, to: usize) {
+        let victim = if self.rng.chance(1, 2) { from } else { to };
+        if self.rng.chance(self.plan.strike, 1_000) {
+            self.struck.push(victim);
+        }
+        if self.rng.chance(self.plan.flap, 1_000) {
+            let span = Duration::from_micros(self.rng.below(3_000_000));
+            self.cut_off.insert(victim, now + span);
+        }
+    }
+
+    fn is_cut(&self, now: Instant, from: usize, to: usize) -> bool {
+        let side = |node| self.apart.get(&node).copied().unwrap_or(false);
+        let is_off = |node| self.cut_off.get(&node).is_some_and(|&until| until > now);
+        side(from) != side(to) || is_off(from) || is_off(to)
+    }
 }
 
 impl Fates for Weather {
-    fn fate(&mut self, _: Instant, from: usize, to: usize, _: &[u8]) -> Fate {
+    fn fate(&mut self, now: Instant, from: usize, to: usize, message: &[u8]) -> Fate {
         let mut delay = Duration::from_micros(50 + self.rng.below(50));
-        let side = |node| self.apart.get(&node).copied().unwrap_or(false);
-        if side(from) != side(to) {
+        if self.is_cut(now, from, to) {
             return Fate::lost();
         }
         if self.calm {
             return Fate::after(delay);
+        }
+        if kind_of(message).is_some_and(|kind| RECOVERY.contains(&kind)) {
+            self.strike(now, from, to);
         }
         if self.rng.chance(self.plan.loss, 1_000) {
             return Fate::lost();
@@ -188,6 +232,8 @@ impl Gale {
             plan: plan.clone(),
             calm: true,
             apart: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
+            struck: Vec::new(),
         };
         Gale {
             exchange,
@@ -229,8 +275,12 @@ impl Gale {
     fn run_for(&mut self, span: Duration) {
         let until = self.exchange.now + span;
         loop {
-            let next = self.exchange.now + Duration::from_millis(20);
-            self.exchange.run_until(next.min(until), &mut self.weather);
+            let next = (self.exchange.now + Duration::from_millis(20)).min(until);
+            while self.exchange.step(next, &mut self.weather) {
+                for node in std::mem::take(&mut self.weather.struck) {
+                    self.exchange.crash(node);
+                }
+            }
             if self.exchange.now >= self.together_at {
                 self.weather.apart.clear();
             }
@@ -375,6 +425,7 @@ impl Gale {
     fn come_to_rest(&mut self) -> Result<(), String> {
         self.weather.calm = true;
         self.weather.apart.clear();
+        self.weather.cut_off.clear();
         for node in 0..self.exchange.nodes.len() {
             self.exchange.nodes[node].frozen_until = self.exchange.now;
             self.exchange.resume(node, &mut self.weather);
