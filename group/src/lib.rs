@@ -56,6 +56,7 @@ mod event;
 mod failure;
 mod filter;
 mod history;
+mod info;
 mod payload;
 mod seq;
 mod stats;
@@ -67,6 +68,7 @@ pub mod checker;
 
 pub use config::{Config, ConfigError, RESILIENCE_MAX, Rules, Timing, WINDOW_MAX};
 pub use event::{Destination, Endpoint, Event, LostReason, Registration, Transmit};
+pub use info::{Info, Wait, WaitStep};
 pub use member::{Member, SendError};
 pub use payload::Payload;
 pub use recovery::{ResetError, Resetting};

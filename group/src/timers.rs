@@ -55,6 +55,10 @@ impl Timers {
         self.due = [None; Timer::ALL.len()];
     }
 
+    pub(crate) fn at(&self, timer: Timer) -> Option<Instant> {
+        self.due[timer as usize]
+    }
+
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.due[timer as usize].is_some()
     }

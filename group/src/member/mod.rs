@@ -294,6 +294,12 @@ impl Member {
         self.events.pop_front().or_else(|| self.poll_ordered())
     }
 
+    /// The next event of this member's own affairs, for an owner that keeps them apart from the
+    /// total order: they come whether or not its delivery queue is full.
+    pub fn poll_affair(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
     /// The next message to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()

@@ -108,7 +108,7 @@ impl Member {
     }
 
     /// Everybody else who may have something or go on, as far as we know.
-    fn invited(&self) -> Vec<MemberIndex> {
+    pub(super) fn invited(&self) -> Vec<MemberIndex> {
         self.view
             .iter()
             .filter(|&(member, peer)| {

@@ -70,6 +70,23 @@ enum Role {
     Cohort(MemberIndex),
 }
 
+/// How far a recovery is, for those who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Nobody has begun a reset.
+    Idle,
+    /// Votes are missing.
+    Inviting,
+    /// We lack what a voter has.
+    Fetching,
+    /// Voters lack what we have.
+    Updating,
+    /// Voters have not acknowledged the result.
+    Confirming,
+    /// A coordinator does it.
+    Following,
+}
+
 /// The state of a member whose group is broken.
 #[derive(Debug)]
 pub(crate) struct Recovery {
@@ -173,6 +190,41 @@ impl Member {
     /// Whether the group is broken and waits for a reset, or is being reset.
     pub fn is_recovering(&self) -> bool {
         self.recovery.is_some()
+    }
+
+    /// Whether the group is being reset: nobody has to ask for it.
+    pub fn is_resetting(&self) -> bool {
+        self.recovery.as_ref().is_some_and(|recovery| {
+            recovery.order.is_some() || !matches!(recovery.role, Role::Idle)
+        })
+    }
+
+    /// What a recovering member is doing, and on whom that waits.
+    pub(crate) fn recovery_stage(&self) -> Option<(Stage, Vec<MemberIndex>)> {
+        let coordinator = match &self.recovery.as_ref()?.role {
+            Role::Idle => return Some((Stage::Idle, Vec::new())),
+            Role::Cohort(coordinator) => return Some((Stage::Following, vec![*coordinator])),
+            Role::Coordinator(coordinator) => coordinator,
+        };
+        let votes = &coordinator.votes;
+        let voters = || votes.keys().copied().filter(|&voter| voter != self.me);
+        Some(match &coordinator.step {
+            Step::Inviting => {
+                let mut silent = self.invited();
+                silent.retain(|member| !votes.contains_key(member));
+                (Stage::Inviting, silent)
+            }
+            Step::Fetching { from } => (Stage::Fetching, vec![*from]),
+            Step::Updating => {
+                let stored = self.history.stored();
+                let behind = |voter: &MemberIndex| stored.is_after(votes[voter].stored);
+                (Stage::Updating, voters().filter(behind).collect())
+            }
+            Step::Confirming { acknowledged } => {
+                let silent = |voter: &MemberIndex| !acknowledged.contains(voter);
+                (Stage::Confirming, voters().filter(silent).collect())
+            }
+        })
     }
 
     /// Nothing more is numbered: who is left must form the group anew. [Thesis §3.4.3]
