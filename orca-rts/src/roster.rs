@@ -140,7 +140,9 @@ impl Roster {
                 None
             }
             // Whose loss broke the group was said before.
-            stack::Delivery::Aborted | stack::Delivery::Failed { .. } => None,
+            stack::Delivery::Aborted
+            | stack::Delivery::Completed { .. }
+            | stack::Delivery::Failed { .. } => None,
             stack::Delivery::JoinFailed
             | stack::Delivery::Expelled
             | stack::Delivery::Reset { .. }

@@ -1,8 +1,11 @@
 //! What a processor's stack is told when it is made. Plain data.
 
+use std::sync::Arc;
+
 use capability::Port;
 use flip_net::Link;
 use flip_net::address::FlipAddress;
+use flip_net::driver::Device;
 
 /// Bytes of the group's header and the header of the user's message, in front of the payload.
 const HEADERS_LEN: usize = group::GROUP_HEADER_SIZE + capability::HEADER_SIZE;
@@ -49,6 +52,15 @@ impl Config {
             founds,
             rpc: None,
         }
+    }
+
+    /// The same for these devices; whether it founds the group is for who starts it to say.
+    ///
+    /// # Panics
+    /// Without a device.
+    pub fn of(devices: &[Arc<dyn Device>], port: Port) -> Config {
+        let links = devices.iter().map(|device| device.link()).collect();
+        Config::new(links, port, true)
     }
 
     /// The same with an RPC endpoint that fits the networks.

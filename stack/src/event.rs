@@ -43,6 +43,14 @@ pub enum Delivery {
         /// Who; after the own leave there is nothing more in the order.
         member: MemberIndex,
     },
+    /// A broadcast of ours has its place in the order. Told only to who has asked for affairs, by
+    /// [`Stack::separate_affairs`](crate::Stack::separate_affairs).
+    Completed {
+        /// Which, as the command was answered.
+        id: MessageId,
+        /// Its place.
+        seq: SeqNo,
+    },
     /// A broadcast of ours had no place in the order when the group broke, and never gets one.
     Failed {
         /// Which, as the command was answered.
@@ -92,6 +100,11 @@ impl Delivery {
             | Delivery::Reset { seq, .. } => Some(*seq),
             _ => None,
         }
+    }
+
+    /// Whether it is this processor's own affair, and belongs nowhere in the order.
+    pub fn is_affair(&self) -> bool {
+        self.seq().is_none() && !matches!(self, Delivery::Aborted)
     }
 
     /// Bytes of payload.

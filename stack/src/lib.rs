@@ -7,6 +7,13 @@
 //! The drain rule, as for every machine: one mutation, then every `poll_*` until it says `None`,
 //! then the next mutation. Deliveries may stay: that is what the queue is for.
 //!
+//! Programs in Rust use [`api`]: the primitives of Amoeba, which block. A replicated counter that
+//! survives the kill of any member:
+//!
+//! ```
+#![doc = include_str!("../examples/counter.rs")]
+//! ```
+//!
 //! What it does not know: objects, processes, programs.
 //!
 //! Implements: DESIGN 6.
@@ -20,6 +27,7 @@ mod event;
 mod queue;
 mod stack;
 
+pub mod api;
 pub mod driver;
 
 pub use capability;

@@ -65,6 +65,16 @@ impl DeliveryQueue {
         Some(delivery)
     }
 
+    /// Takes out what has no place in the order.
+    pub(crate) fn take_affairs(&mut self) -> impl Iterator<Item = Delivery> {
+        let (affairs, ordered) = std::mem::take(&mut self.deliveries)
+            .into_iter()
+            .partition(Delivery::is_affair);
+        self.deliveries = ordered;
+        let affairs: VecDeque<Delivery> = affairs;
+        affairs.into_iter()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
     }

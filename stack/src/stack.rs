@@ -18,7 +18,7 @@
 //! Implements: DESIGN 6; [Thesis §3.4], groups on FLIP.
 
 use flip_net::step;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use capability::Header;
@@ -93,6 +93,8 @@ pub struct Stack {
     /// fragment may have come by another way.
     names: BTreeMap<FlipAddress, Endpoint>,
     queue: DeliveryQueue,
+    /// Own affairs, if the owner wants them apart from the order.
+    affairs: Option<VecDeque<Delivery>>,
     transactions: Option<Transactions>,
     header: Header,
     hops_max: u16,
@@ -149,6 +151,7 @@ impl Stack {
             endpoints: BTreeMap::new(),
             names: BTreeMap::new(),
             queue,
+            affairs: None,
             transactions,
             header,
             hops_max: config.flip.hops_max,
@@ -196,6 +199,37 @@ impl Stack {
         };
         self.pump(now);
         Ok(answer)
+    }
+
+    /// From now on own affairs do not wait in the delivery queue but come by
+    /// [`poll_affair`](Stack::poll_affair), even while the queue is full; among them the places of
+    /// the own broadcasts.
+    pub fn separate_affairs(&mut self, now: Instant) {
+        let affairs = self.affairs.get_or_insert_default();
+        affairs.extend(self.queue.take_affairs());
+        self.pump(now);
+    }
+
+    /// The next own affair, for who has them separated.
+    pub fn poll_affair(&mut self) -> Option<Delivery> {
+        self.affairs.as_mut()?.pop_front()
+    }
+
+    /// Whether `poll_delivery` has something.
+    pub fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The member is gone at once, and says so: nobody has to find out from silence.
+    pub fn die(&mut self, now: Instant) {
+        self.member.die(now);
+        self.pump(now);
+    }
+
+    /// Other times of the group from now on.
+    pub fn set_group_timing(&mut self, now: Instant, timing: group::Timing) {
+        self.member.set_timing(now, timing);
+        self.pump(now);
     }
 
     /// The next delivery. Taking it out makes room for another, which the sequencer may hear of.
@@ -286,6 +320,11 @@ impl Stack {
             while let Some(registration) = self.member.poll_registration() {
                 self.register(registration);
             }
+            while self.affairs.is_some()
+                && let Some(event) = self.member.poll_affair()
+            {
+                self.take_event(event);
+            }
             while self.queue.has_room()
                 && let Some(event) = self.member.poll_event()
             {
@@ -342,6 +381,9 @@ impl Stack {
                 members: self.member.members(),
             },
             group::Event::JoinFailed => Delivery::JoinFailed,
+            group::Event::Completed { id, seq } if self.affairs.is_some() => {
+                Delivery::Completed { id, seq }
+            }
             // The delivery of the same message follows.
             group::Event::Completed { .. } => return,
             group::Event::Delivered {
@@ -384,6 +426,12 @@ impl Stack {
             group::Event::Closed => Delivery::Closed,
             _ => return,
         };
+        if let Some(affairs) = &mut self.affairs
+            && delivery.is_affair()
+        {
+            affairs.push_back(delivery);
+            return;
+        }
         self.queue.push(delivery);
         if !self.queue.has_room() {
             self.queue.stats.full += 1;

@@ -24,6 +24,7 @@
 #![allow(clippy::disallowed_methods, reason = "threads and clocks live here")]
 
 mod clock;
+mod ticket;
 mod wake;
 
 use std::io;
@@ -39,6 +40,7 @@ use flip_net::{FlipBox, Frame, Machine};
 use parking_lot::{Mutex, MutexGuard};
 
 pub use clock::Clock;
+pub(crate) use ticket::{Desked, seed};
 pub use wake::Doorbell;
 use wake::{Bell, Place, WorkerState};
 
@@ -70,6 +72,9 @@ pub trait Driven: Machine + Send + 'static {
 
     /// Whether an answer is waited for, so that long sleeps would hurt.
     fn is_outstanding(&self) -> bool;
+
+    /// A thread of the driver panicked: nothing more comes from outside.
+    fn handle_driver_failure(&mut self) {}
 }
 
 /// A box by itself: a switch, or the bottom of something that is not a processor.
@@ -161,17 +166,24 @@ struct Network {
     sound: AtomicBool,
 }
 
-struct Shared<M> {
+struct Shared<M: Driven> {
     machine: Mutex<M>,
     networks: Vec<Network>,
     clock: Clock,
     worker: WorkerState,
     /// How long the worker is usually away between two waits, in microseconds.
     away: AtomicU64,
-    doorbell: Doorbell,
+    ring: Ring<M>,
     stop: AtomicBool,
     failed: AtomicBool,
     counters: Counters,
+}
+
+/// What is done, besides waking the worker, when there is something for it.
+enum Ring<M: Driven> {
+    Doorbell(Doorbell),
+    /// This is called without a lock.
+    Serve(fn(&Shared<M>)),
 }
 
 /// A machine that runs. Dropping it stops it.
@@ -217,6 +229,15 @@ impl<M: Driven> Running<M> {
         config: DriverConfig,
         doorbell: Doorbell,
     ) -> io::Result<Running<M>> {
+        Running::start_ringing(machine, devices, config, Ring::Doorbell(doorbell))
+    }
+
+    fn start_ringing(
+        machine: M,
+        devices: Vec<Arc<dyn Device>>,
+        config: DriverConfig,
+        ring: Ring<M>,
+    ) -> io::Result<Running<M>> {
         let networks = devices.into_iter().map(|device| Network {
             device,
             outbox: Mutex::default(),
@@ -233,7 +254,7 @@ impl<M: Driven> Running<M> {
             clock,
             worker: WorkerState::default(),
             away: AtomicU64::new(0),
-            doorbell,
+            ring,
             stop: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             counters: Counters::default(),
@@ -411,7 +432,10 @@ impl<M: Driven> Shared<M> {
 
     /// There is something for the worker.
     fn call_worker(&self) {
-        self.doorbell.ring();
+        match &self.ring {
+            Ring::Doorbell(doorbell) => doorbell.ring(),
+            Ring::Serve(serve) => serve(self),
+        }
         match self.worker.place() {
             Place::Working => {}
             Place::OnBell => self.worker.bell.ring(),
@@ -476,6 +500,7 @@ impl<M: Driven> Shared<M> {
         let ran = catch_unwind(AssertUnwindSafe(|| self.receive_forever(at)));
         if ran.is_err() {
             self.failed.store(true, SeqCst);
+            self.machine.lock().handle_driver_failure();
             self.worker.set_woken();
             self.call_worker();
         }

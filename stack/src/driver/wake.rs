@@ -47,6 +47,20 @@ impl Bell {
         self.condition.notify_one();
     }
 
+    /// Whether it was rung; asks once.
+    pub(crate) fn take(&self) -> bool {
+        std::mem::take(&mut *self.rung.lock())
+    }
+
+    /// Until it rings, however long that takes.
+    pub(crate) fn wait_for_ring(&self) {
+        let mut rung = self.rung.lock();
+        while !*rung {
+            self.condition.wait(&mut rung);
+        }
+        *rung = false;
+    }
+
     /// Until it rings, or `wait` is over.
     pub(crate) fn wait(&self, wait: Duration) {
         let mut rung = self.rung.lock();
