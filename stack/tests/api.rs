@@ -497,6 +497,36 @@ fn a_frozen_sequencer_is_named_by_every_wait() {
     groups[1].outcome(message, LONG).expect("it has its place");
 }
 
+/// A member that receives nothing fills its queue, then the history; senders wait, and nothing is
+/// lost.
+#[test]
+fn who_does_not_receive_holds_senders_up_and_is_named() {
+    let groups = Net::new(|config| {
+        config.group.members_max = 3;
+        config.group.history_log2 = 4;
+        config.group.queue_messages_max = 4;
+    })
+    .group(2);
+    let mut sent = 0_u8;
+    let (message, waits) = loop {
+        match groups[0].send_within(vec![sent], Duration::from_millis(200)) {
+            Ok(_) => {
+                receive_messages(&groups[0], 1);
+                sent += 1;
+            }
+            Err(SendError::TimedOut { message, waits }) => break (message.unwrap(), waits),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!((10..30).contains(&sent), "{sent} were sent");
+    assert!(matches!(waits.0[0].step, WaitStep::Room(_)), "{waits}");
+    assert_eq!(waits.0[0].peer, Some(member(1)));
+    let received = receive_messages(&groups[1], usize::from(sent) + 1);
+    groups[0].outcome(message, LONG).expect("there is room");
+    let received = received.into_iter().map(|(.., bytes)| bytes[0]);
+    assert!(received.eq(0..=sent));
+}
+
 #[test]
 fn a_sequencer_names_who_does_not_acknowledge() {
     let mut net = Net::new(|config| {
@@ -640,7 +670,7 @@ fn many_clients_are_served_by_a_group_that_forwards() {
 fn a_request_is_answered_once_and_an_unanswered_one_is_told() {
     let mut net = Net::new(plain);
     let groups = net.group(2);
-    let (server, client) = (rpc(&groups[0]), rpc(&groups[1]));
+    let (server, client) = (&rpc(&groups[0]), &rpc(&groups[1]));
     let header = Header::to(SERVICE.put_port());
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| client.trans(header, b"what"));
@@ -651,6 +681,23 @@ fn a_request_is_answered_once_and_an_unanswered_one_is_told() {
         assert_eq!(asked.join().unwrap().unwrap().data[..], *b"this");
         let again = server.put_reply(&request, header, b"that").unwrap_err();
         assert_eq!(again.code(), -1, "{again}");
+
+        let within = Duration::from_millis(100);
+        let asked = scope.spawn(move || client.trans_within(header, b"slow", within));
+        let request = server.get_request(SERVICE).unwrap();
+        let error = asked.join().unwrap().unwrap_err();
+        assert!(
+            error.to_string().contains("waits for the reply, peer"),
+            "{error}"
+        );
+        assert!(!error.was_not_executed());
+        while !request.is_signalled() {
+            // Blocks for a while: the word that nobody waits is on its way.
+            let _ = server.get_request_within(SERVICE, Duration::from_millis(5));
+        }
+        server
+            .put_reply(&request, header, b"late")
+            .expect("nobody wants it");
 
         let asked = scope.spawn(|| client.trans(header, b"what"));
         drop(server.get_request(SERVICE).unwrap());

@@ -159,7 +159,7 @@ fn a_future_that_is_dropped_takes_nothing_with_it() {
             .is_pending()
     );
     let header = Header::to(SERVICE.put_port());
-    let trans = rpc.trans_async(header, b"what", TransOptions::default());
+    let trans = rpc.trans_async(header, b"what", TransOptions::default(), None);
     assert!(pin!(trans).poll(&mut context).is_pending());
     assert!(rpc.pending().is_empty(), "{:?}", rpc.pending());
 }
@@ -176,7 +176,7 @@ fn one_thread_is_client_and_server() {
             let put = server.put_reply_async(&request, header, &reply);
             put.await.expect("the client has it");
         };
-        let ask = client.trans_async(header, b"me", TransOptions::default());
+        let ask = client.trans_async(header, b"me", TransOptions::default(), None);
         let ((), reply) = both(serve, ask).await;
         assert_eq!(reply.unwrap().data[..], *b"me too");
     });

@@ -1,5 +1,21 @@
 //! What the primitives of the interface fail with: one error for each, holding what its caller can
-//! act on. Each has Amoeba's number for it.
+//! act on. Each has Amoeba's number for it, by `code`.
+//!
+//! | Amoeba | here |
+//! |---|---|
+//! | BC_FAIL | `TimedOut`, `Expelled`, `SecondReceiver`, [`ResetError::TooFew`] |
+//! | BC_ABORT | [`SendError::Aborted`], [`SendError::Failed`], [`ReceiveError::Aborted`] |
+//! | BC_TOOBIG | [`SendError::TooLarge`] |
+//! | BC_BADPORT, STD_ARGBAD, STD_NOMEM | [`EnterError::Config`], [`EnterError::Driver`] |
+//! | BC_NOEXIST | [`EnterError::NotFound`], `NotMember` |
+//! | BC_TOOMANY, STD_EXISTS | cannot be: there is no table of groups, and senders wait for room |
+//! | BC_ILLRESET | cannot be: a group that is well is left as it is |
+//! | RPC_FAILURE | [`rpc::Failure::ContactLost`], `TooBig`, `NotServing`, [`ServeError::NoSuchMember`] |
+//! | RPC_NOTFOUND, RPC_UNSAFE | [`rpc::Failure::NotFound`], [`rpc::Failure::Unsafe`] |
+//! | RPC_BADADDRESS | [`rpc::ServeError::BadAddress`] |
+//! | RPC_ABORTED | [`rpc::Failure::Aborted`], [`ServeError::Unacknowledged`] |
+//! | RPC_TRYAGAIN | [`rpc::TransError::TryAgain`], [`rpc::ServeError::TryAgain`], [`ServeError::TimedOut`] |
+//! | RPC_BADPORT | [`rpc::TransError::BadPort`], [`rpc::ServeError::BadPort`] |
 //!
 //! Implements: [Amoeba5] §2.4 and §3.1, codes.
 
@@ -9,7 +25,7 @@ use std::io;
 use capability::Port;
 use flip_net::address::FlipAddress;
 use group::{ConfigError, LostReason, MemberIndex, MessageId};
-use rpc::ReplyOutcome;
+use rpc::{Pending, ReplyOutcome, Step};
 
 /// Why a group ended for this processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,17 +321,31 @@ pub enum TransError {
     /// It ended without a reply; the failure says whether the request may have been executed.
     #[error(transparent)]
     Failed(#[from] rpc::Failure),
+    /// The caller's patience is over. If a server had been found, it may execute the request, once,
+    /// or have executed it. RPC_FAILURE
+    #[error("no reply in time{}", step(pending))]
+    TimedOut {
+        /// What was waited for, and from whom.
+        pending: Option<Pending>,
+    },
     /// The driver failed; the request may have been executed.
     #[error("{STOPPED}")]
     Stopped,
 }
 
+fn step(pending: &Option<Pending>) -> String {
+    pending.map_or_else(String::new, |pending| format!(": {pending}"))
+}
+
 impl TransError {
     /// Whether the request was certainly not executed, and never will be.
-    pub const fn was_not_executed(&self) -> bool {
+    pub fn was_not_executed(&self) -> bool {
         match self {
             TransError::Refused(_) => true,
             TransError::Failed(failure) => failure.was_not_executed(),
+            TransError::TimedOut { pending } => {
+                pending.is_some_and(|pending| pending.step == Step::Locate)
+            }
             TransError::Stopped => false,
         }
     }
@@ -325,7 +355,7 @@ impl TransError {
         match self {
             TransError::Refused(error) => error.code(),
             TransError::Failed(failure) => failure.code(),
-            TransError::Stopped => -1,
+            TransError::TimedOut { .. } | TransError::Stopped => -1,
         }
     }
 }

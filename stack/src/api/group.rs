@@ -415,7 +415,7 @@ impl Send {
             .handle_command(now, Command::Broadcast(bytes.clone()))
         {
             Ok(Answer::Sent(id)) => {
-                // Before anybody looks at what the stack has to tell.
+                // Before anybody looks at what the stack has to tell; a sequencer may know already.
                 desk.expect_outcome(id);
                 desk.attend(now);
                 self.stage = SendStage::Sent(id);
@@ -538,7 +538,6 @@ impl Receive {
 
     fn take(desk: &mut Desk, now: Instant) -> Option<Result<Received, ReceiveError>> {
         let delivery = desk.stack.poll_delivery(now)?;
-        desk.attend(now);
         Some(match delivery {
             Delivery::Data {
                 seq, from, payload, ..
@@ -633,10 +632,7 @@ impl Reset {
             .handle_command(now, Command::Reset { members_min })
         {
             // What another thread has begun is as good.
-            Ok(_) | Err(Refused::Reset(group::ResetError::AlreadyResetting)) => {
-                desk.attend(now);
-                Ok(())
-            }
+            Ok(_) | Err(Refused::Reset(group::ResetError::AlreadyResetting)) => Ok(()),
             Err(Refused::Reset(group::ResetError::TooFew {
                 members,
                 members_min,
@@ -738,7 +734,6 @@ impl Operation for Leave {
             desk.is_leaving = true;
             // It is never refused.
             let _ = desk.stack.handle_command(now, Command::Leave);
-            desk.attend(now);
         }
         let ready = match desk.end {
             _ if desk.has_left => Some(Ok(())),

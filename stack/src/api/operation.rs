@@ -43,8 +43,11 @@ impl Processor {
 
     /// Blocks this thread until the operation is done.
     pub(crate) fn run<O: Operation>(&self, mut operation: O) -> O::Output {
-        self.desked
-            .block(|desk, now, waker| operation.poll(desk, now, waker))
+        self.desked.block(|desk, now, waker| {
+            let polled = operation.poll(desk, now, waker);
+            desk.attend(now);
+            polled
+        })
     }
 }
 

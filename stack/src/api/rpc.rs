@@ -11,7 +11,7 @@ use flip_net::address::FlipAddress;
 use flip_net::driver::Device;
 use flip_net::time::Instant;
 use group::{MemberIndex, Payload};
-use rpc::{Event, Pending, ReplyOutcome, ServerId, TransOptions, TransactionId};
+use rpc::{Event, Pending, ReplyOutcome, ServerId, TransOptions, TransactionId, Who};
 
 use super::desk::{Desk, Interest, Turn};
 use super::error::{End, EnterError, ServeError, TransError};
@@ -116,7 +116,23 @@ impl Rpc {
         data: &[u8],
         options: TransOptions,
     ) -> Result<Reply, TransError> {
-        self.processor.run(Trans::new(header, data, options))
+        self.processor.run(Trans::new(header, data, options, None))
+    }
+
+    /// The same, for at most this long: a server that lives and does not answer is waited for as
+    /// long as it takes otherwise. The server is told that nobody waits any more.
+    ///
+    /// # Errors
+    /// [`TransError`].
+    pub fn trans_within(
+        &self,
+        header: Header,
+        data: &[u8],
+        within: Duration,
+    ) -> Result<Reply, TransError> {
+        let options = TransOptions::default();
+        let trans = Trans::new(header, data, options, Some(within));
+        self.processor.run(trans)
     }
 
     /// Blocks until a client asks for something on the put-port of this get-port. Every thread in
@@ -180,14 +196,16 @@ impl Rpc {
 /// aborts it, dropping a `get_request` ends the wait.
 #[cfg(feature = "async")]
 impl Rpc {
-    /// As [`Rpc::trans_with`].
+    /// As [`Rpc::trans_with`], or [`Rpc::trans_within`].
     pub fn trans_async(
         &self,
         header: Header,
         data: &[u8],
         options: TransOptions,
+        within: Option<Duration>,
     ) -> impl Future<Output = Result<Reply, TransError>> + use<> {
-        Task::new(&self.processor, Trans::new(header, data, options))
+        let trans = Trans::new(header, data, options, within);
+        Task::new(&self.processor, trans)
     }
 
     /// As [`Rpc::get_request`], or [`Rpc::get_request_within`].
@@ -230,13 +248,13 @@ struct Trans {
 }
 
 impl Trans {
-    fn new(header: Header, data: &[u8], options: TransOptions) -> Trans {
+    fn new(header: Header, data: &[u8], options: TransOptions, within: Option<Duration>) -> Trans {
         Trans {
             header,
             data: data.to_vec(),
             options,
             begun: None,
-            patience: Patience::new(None),
+            patience: Patience::new(within),
         }
     }
 
@@ -247,7 +265,6 @@ impl Trans {
         let begun = desk.stack.rpc(now, begin).expect(NO_ENDPOINT)?;
         // Before anybody looks at what the stack has to tell.
         desk.transactions.insert(begun, None);
-        desk.attend(now);
         self.begun = Some(begun);
         Ok(begun)
     }
@@ -270,8 +287,13 @@ impl Operation for Trans {
         let Some(event) = desk.transactions.get_mut(&begun).and_then(Option::take) else {
             let interest = Interest::Transaction(begun);
             let waited = self.patience.wait(desk, now, waker, interest);
-            return waited
-                .unwrap_or_else(|OutOfPatience| unreachable!("a transaction has its own times"));
+            return waited.unwrap_or_else(|OutOfPatience| {
+                let who = Who::Transaction(begun);
+                let find = |rpc: &mut rpc::Endpoint, _| rpc.pending().find(|wait| wait.who == who);
+                let pending = desk.stack.rpc(now, find).flatten();
+                self.forget(desk, now);
+                Poll::Ready(Err(TransError::TimedOut { pending }))
+            });
         };
         desk.transactions.remove(&begun);
         self.patience.end(desk);
@@ -317,7 +339,6 @@ impl GetRequest {
         let begin = |rpc: &mut rpc::Endpoint, now| rpc.get_request(now, get_port);
         let server = desk.stack.rpc(now, begin).expect(NO_ENDPOINT)?;
         desk.turns.insert(server, Turn::Waiting);
-        desk.attend(now);
         self.begun = Some(server);
         Ok(server)
     }
@@ -423,7 +444,6 @@ impl EndTurn {
             }
         };
         done.expect(NO_ENDPOINT)?;
-        desk.attend(now);
         Ok(())
     }
 }
