@@ -195,7 +195,7 @@ impl Member {
     /// Whether the group is being reset: nobody has to ask for it.
     pub fn is_resetting(&self) -> bool {
         self.recovery.as_ref().is_some_and(|recovery| {
-            recovery.order.is_some() || !matches!(recovery.role, Role::Idle)
+            recovery.asked || recovery.order.is_some() || !matches!(recovery.role, Role::Idle)
         })
     }
 

@@ -244,7 +244,8 @@ impl ReceiveError {
 /// Why the group was not reset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResetError {
-    /// Too few members are left, or can be reached. The group is as it was. BC_FAIL
+    /// Too few members are left, or can be reached. The group is as it was, unless another member
+    /// was content with fewer: `Group::info` tells. BC_FAIL
     #[error(
         "{members} members are left or can be reached, {members_min} were wanted: wait for others and reset again, or with fewer"
     )]

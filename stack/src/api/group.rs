@@ -3,23 +3,21 @@
 //! Implements: [Thesis §3.3]; [Amoeba5] §3.1.
 
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use capability::Port;
 use flip_net::driver::Device;
-use flip_net::time::Instant;
 use group::{Info, MemberIndex, MessageId, Payload, SeqNo, Timing, Wait};
 
-use super::desk::{Desk, Interest, Outcome};
-use super::error::{End, EnterError, LeaveError, Lost, ReceiveError, ResetError, SendError};
+use super::error::{EnterError, LeaveError, ReceiveError, ResetError, SendError};
+use super::membership::{Enter, Finish, Leave, Reset};
 #[cfg(feature = "async")]
 use super::operation::task::Task;
-use super::operation::{Operation, OutOfPatience, Patience, Processor};
+use super::operation::{Patience, Processor};
+use super::receive::Receive;
 use super::rpc::Rpc;
-use crate::command::{Answer, Command, Refused};
+use super::send::Send;
+use crate::command::Command;
 use crate::config::Config;
-use crate::event::Delivery;
 
 /// A processor in a group. See the [module](crate::api).
 ///
@@ -87,7 +85,9 @@ impl Group {
     /// # Errors
     /// [`EnterError`]; then nothing runs.
     pub fn create(config: Config, devices: Vec<Arc<dyn Device>>) -> Result<Group, EnterError> {
-        Group::start(config, devices, true)?.entered(|group, enter| group.processor.run(enter))
+        let (group, enter) = Group::start(config, devices, true)?;
+        group.processor.run(enter)?;
+        Ok(group)
     }
 
     /// Joins the group with the port of the configuration, wherever its sequencer is. What the
@@ -97,7 +97,9 @@ impl Group {
     /// [`EnterError`], at the latest after the time in the configuration's timing; then nothing
     /// runs.
     pub fn join(config: Config, devices: Vec<Arc<dyn Device>>) -> Result<Group, EnterError> {
-        Group::start(config, devices, false)?.entered(|group, enter| group.processor.run(enter))
+        let (group, enter) = Group::start(config, devices, false)?;
+        group.processor.run(enter)?;
+        Ok(group)
     }
 
     fn start(
@@ -106,13 +108,7 @@ impl Group {
         founds: bool,
     ) -> Result<(Group, Enter), EnterError> {
         config.founds = founds;
-        let timing = config.group.timing;
-        let patience = timing.locate_total + timing.join_give_up;
-        let enter = Enter {
-            port: config.group.port,
-            millis: patience.as_micros() / 1_000,
-            patience: Patience::new(Some(Duration::from_micros(patience.as_micros()))),
-        };
+        let enter = Enter::new(&config.group);
         let processor = Processor::start(config, devices)?;
         Ok((Group { processor }, enter))
     }
@@ -317,462 +313,5 @@ impl Departed {
     /// so, and stops it in any case.
     pub fn finish(self, within: Duration) -> bool {
         self.processor.run(Finish(Patience::new(Some(within))))
-    }
-}
-
-trait Entered {
-    fn entered(
-        self,
-        run: impl FnOnce(&Group, Enter) -> Result<(), EnterError>,
-    ) -> Result<Group, EnterError>;
-}
-
-impl Entered for (Group, Enter) {
-    fn entered(
-        self,
-        run: impl FnOnce(&Group, Enter) -> Result<(), EnterError>,
-    ) -> Result<Group, EnterError> {
-        let (group, enter) = self;
-        run(&group, enter)?;
-        Ok(group)
-    }
-}
-
-/// Until the processor is in.
-struct Enter {
-    port: Port,
-    millis: u64,
-    patience: Patience,
-}
-
-impl Operation for Enter {
-    type Output = Result<(), EnterError>;
-
-    fn poll(&mut self, desk: &mut Desk, now: Instant, waker: &Waker) -> Poll<Self::Output> {
-        let (port, millis) = (self.port, self.millis);
-        if desk.has_entered {
-            self.patience.end(desk);
-            return Poll::Ready(Ok(()));
-        }
-        match desk.end {
-            None => {}
-            Some(End::Stopped) => return Poll::Ready(Err(EnterError::Stopped)),
-            Some(_) => return Poll::Ready(Err(EnterError::NotFound { port, millis })),
-        }
-        let waited = self.patience.wait(desk, now, waker, Interest::State);
-        waited.unwrap_or_else(|OutOfPatience| {
-            let waits = desk.waits();
-            Poll::Ready(Err(EnterError::TimedOut {
-                port,
-                millis,
-                waits,
-            }))
-        })
-    }
-
-    fn forget(&mut self, desk: &mut Desk, _now: Instant) {
-        self.patience.end(desk);
-    }
-}
-
-/// A message on its way.
-struct Send {
-    stage: SendStage,
-    patience: Patience,
-}
-
-enum SendStage {
-    ToSend(Payload),
-    Sent(MessageId),
-    /// The group broke before; now somebody asks.
-    Settling(MessageId),
-}
-
-impl Send {
-    fn new(bytes: Payload, within: Option<Duration>) -> Send {
-        Send {
-            stage: SendStage::ToSend(bytes),
-            patience: Patience::new(within),
-        }
-    }
-
-    fn settling(message: MessageId, within: Duration) -> Send {
-        Send {
-            stage: SendStage::Settling(message),
-            patience: Patience::new(Some(within)),
-        }
-    }
-
-    /// Gives it to the stack; an error if it has to wait for room.
-    fn try_send(
-        &mut self,
-        desk: &mut Desk,
-        now: Instant,
-        bytes: Payload,
-    ) -> Result<(), Option<SendError>> {
-        match desk
-            .stack
-            .handle_command(now, Command::Broadcast(bytes.clone()))
-        {
-            Ok(Answer::Sent(id)) => {
-                // Before anybody looks at what the stack has to tell; a sequencer may know already.
-                desk.expect_outcome(id);
-                desk.attend(now);
-                self.stage = SendStage::Sent(id);
-                Ok(())
-            }
-            Ok(Answer::Done) => unreachable!("a broadcast is answered by its id"),
-            Err(Refused::Full(_)) => Err(None),
-            Err(Refused::TooLarge { size, max }) => Err(Some(SendError::TooLarge {
-                size,
-                size_max: max,
-            })),
-            Err(Refused::Aborted) if resets_itself(desk) => Err(None),
-            Err(Refused::Aborted) => Err(Some(SendError::Aborted {
-                message: None,
-                lost: Lost(desk.lost.clone()),
-            })),
-            Err(Refused::NotMember | Refused::Reset(_)) => Err(Some(match desk.end {
-                Some(End::Expelled) => SendError::Expelled { message: None },
-                Some(End::Stopped) => SendError::Stopped,
-                _ => SendError::NotMember,
-            })),
-        }
-    }
-
-    /// What is known of a message that was sent.
-    fn outcome(
-        desk: &mut Desk,
-        id: MessageId,
-        returns_broken: bool,
-    ) -> Option<Result<SeqNo, SendError>> {
-        let message = Some(id);
-        match desk.outcome(id) {
-            Ok(Some(Outcome::Completed(seq))) => {
-                desk.forget_outcome(id);
-                return Some(Ok(seq));
-            }
-            Ok(Some(Outcome::Failed)) => {
-                desk.forget_outcome(id);
-                return Some(Err(SendError::Failed { message: id }));
-            }
-            Ok(None) => {}
-            Err(()) => return Some(Err(SendError::NotMember)),
-        }
-        match desk.end {
-            None => {}
-            Some(End::Stopped) => return Some(Err(SendError::Stopped)),
-            // Who leaves has the places of all its messages before.
-            Some(_) => return Some(Err(SendError::Expelled { message })),
-        }
-        let is_broken = desk.stack.member().is_recovering() && !resets_itself(desk);
-        (is_broken && returns_broken).then(|| {
-            desk.keep_outcome(id);
-            let lost = Lost(desk.lost.clone());
-            Err(SendError::Aborted { message, lost })
-        })
-    }
-}
-
-/// Whether the broken group is being reset without anybody's doing.
-fn resets_itself(desk: &Desk) -> bool {
-    desk.stack.member().is_resetting()
-}
-
-impl Operation for Send {
-    type Output = Result<SeqNo, SendError>;
-
-    fn poll(&mut self, desk: &mut Desk, now: Instant, waker: &Waker) -> Poll<Self::Output> {
-        if let SendStage::ToSend(bytes) = &self.stage {
-            let bytes = bytes.clone();
-            if let Err(Some(error)) = self.try_send(desk, now, bytes) {
-                self.patience.end(desk);
-                return Poll::Ready(Err(error));
-            }
-        }
-        let interest = match &self.stage {
-            SendStage::ToSend(_) => Interest::Room,
-            SendStage::Sent(id) | SendStage::Settling(id) => {
-                let id = *id;
-                let returns_broken = matches!(self.stage, SendStage::Sent(_));
-                if let Some(outcome) = Send::outcome(desk, id, returns_broken) {
-                    self.patience.end(desk);
-                    return Poll::Ready(outcome);
-                }
-                Interest::Outcome(id.value())
-            }
-        };
-        let waited = self.patience.wait(desk, now, waker, interest);
-        waited.unwrap_or_else(|OutOfPatience| {
-            let message = match &self.stage {
-                SendStage::ToSend(_) => None,
-                SendStage::Sent(id) => {
-                    desk.keep_outcome(*id);
-                    Some(*id)
-                }
-                SendStage::Settling(id) => Some(*id),
-            };
-            let waits = desk.waits();
-            Poll::Ready(Err(SendError::TimedOut { message, waits }))
-        })
-    }
-
-    fn forget(&mut self, desk: &mut Desk, _now: Instant) {
-        self.patience.end(desk);
-        if let SendStage::Sent(id) = &self.stage {
-            desk.forget_outcome(*id);
-        }
-    }
-}
-
-/// What is next in the order.
-struct Receive {
-    patience: Patience,
-}
-
-impl Receive {
-    fn new(within: Option<Duration>) -> Receive {
-        let patience = Patience::new(within);
-        Receive { patience }
-    }
-
-    fn take(desk: &mut Desk, now: Instant) -> Option<Result<Received, ReceiveError>> {
-        let delivery = desk.stack.poll_delivery(now)?;
-        Some(match delivery {
-            Delivery::Data {
-                seq, from, payload, ..
-            } => Ok(Received::Message {
-                seq,
-                from,
-                bytes: payload,
-            }),
-            Delivery::Joined { seq, member } => Ok(Received::Joined { seq, member }),
-            Delivery::Left { seq, member } => Ok(Received::Left { seq, member }),
-            Delivery::Reset {
-                seq,
-                members,
-                removed,
-                sequencer,
-            } => {
-                desk.lost.clear();
-                Ok(Received::Reset {
-                    seq,
-                    members,
-                    removed,
-                    sequencer,
-                })
-            }
-            Delivery::Aborted => Err(ReceiveError::Aborted {
-                lost: Lost(desk.lost.clone()),
-            }),
-            other => unreachable!("{other:?} does not come in the order"),
-        })
-    }
-}
-
-impl Operation for Receive {
-    type Output = Result<Received, ReceiveError>;
-
-    fn poll(&mut self, desk: &mut Desk, now: Instant, waker: &Waker) -> Poll<Self::Output> {
-        let ticket = self.patience.ticket(desk, now);
-        if desk.receiver.is_some_and(|other| other != ticket) {
-            return Poll::Ready(Err(ReceiveError::SecondReceiver));
-        }
-        desk.receiver = Some(ticket);
-        let ready = match (Receive::take(desk, now), desk.end) {
-            (Some(received), _) => Some(received),
-            (None, None) => None,
-            (None, Some(End::Expelled)) => Some(Err(ReceiveError::Expelled)),
-            (None, Some(End::Stopped)) => Some(Err(ReceiveError::Stopped)),
-            (None, Some(End::Left | End::NotFound)) => Some(Err(ReceiveError::NotMember)),
-        };
-        if let Some(ready) = ready {
-            self.forget(desk, now);
-            return Poll::Ready(ready);
-        }
-        let waited = self.patience.wait(desk, now, waker, Interest::Delivery);
-        waited.unwrap_or_else(|OutOfPatience| {
-            self.forget(desk, now);
-            let waits = desk.waits();
-            Poll::Ready(Err(ReceiveError::TimedOut { waits }))
-        })
-    }
-
-    fn forget(&mut self, desk: &mut Desk, now: Instant) {
-        let ticket = self.patience.ticket(desk, now);
-        self.patience.end(desk);
-        if desk.receiver == Some(ticket) {
-            desk.receiver = None;
-        }
-    }
-}
-
-/// Until the group is formed anew.
-struct Reset {
-    members_min: u16,
-    /// How many resets had failed here when ours began.
-    begun: Option<u64>,
-    patience: Patience,
-}
-
-impl Reset {
-    fn new(members_min: u16, within: Option<Duration>) -> Reset {
-        Reset {
-            members_min,
-            begun: None,
-            patience: Patience::new(within),
-        }
-    }
-
-    fn begin(&mut self, desk: &mut Desk, now: Instant) -> Result<(), ResetError> {
-        self.begun = Some(desk.resets_failed.0);
-        let members_min = self.members_min;
-        match desk
-            .stack
-            .handle_command(now, Command::Reset { members_min })
-        {
-            // What another thread has begun is as good.
-            Ok(_) | Err(Refused::Reset(group::ResetError::AlreadyResetting)) => Ok(()),
-            Err(Refused::Reset(group::ResetError::TooFew {
-                members,
-                members_min,
-            })) => Err(ResetError::TooFew {
-                members,
-                members_min,
-            }),
-            Err(_) => Err(Reset::ended(desk).unwrap_or(ResetError::NotMember)),
-        }
-    }
-
-    fn ended(desk: &Desk) -> Option<ResetError> {
-        desk.end.map(|end| match end {
-            End::Expelled => ResetError::Expelled,
-            End::Stopped => ResetError::Stopped,
-            End::Left | End::NotFound => ResetError::NotMember,
-        })
-    }
-
-    fn result(&mut self, desk: &mut Desk, now: Instant) -> Option<Result<usize, ResetError>> {
-        let begun = match self.begun {
-            Some(begun) => begun,
-            None => {
-                let begun = desk.resets_failed.0;
-                if let Err(error) = self.begin(desk, now) {
-                    return Some(Err(error));
-                }
-                begun
-            }
-        };
-        if let Some(error) = Reset::ended(desk) {
-            return Some(Err(error));
-        }
-        if !desk.stack.member().is_recovering() {
-            let members = desk.stack.members().len();
-            let members_min = self.members_min;
-            let is_enough = members >= usize::from(members_min);
-            return Some(is_enough.then_some(members).ok_or(ResetError::TooFew {
-                members,
-                members_min,
-            }));
-        }
-        let (failed, members, _) = desk.resets_failed;
-        let members_min = self.members_min;
-        (failed > begun).then_some(Err(ResetError::TooFew {
-            members,
-            members_min,
-        }))
-    }
-}
-
-impl Operation for Reset {
-    type Output = Result<usize, ResetError>;
-
-    fn poll(&mut self, desk: &mut Desk, now: Instant, waker: &Waker) -> Poll<Self::Output> {
-        if let Some(result) = self.result(desk, now) {
-            self.patience.end(desk);
-            return Poll::Ready(result);
-        }
-        let waited = self.patience.wait(desk, now, waker, Interest::State);
-        waited.unwrap_or_else(|OutOfPatience| {
-            let waits = desk.waits();
-            Poll::Ready(Err(ResetError::TimedOut { waits }))
-        })
-    }
-
-    fn forget(&mut self, desk: &mut Desk, _now: Instant) {
-        self.patience.end(desk);
-    }
-}
-
-/// Until the leave has its place.
-struct Leave {
-    is_begun: bool,
-    millis: u64,
-    patience: Patience,
-}
-
-impl Leave {
-    /// Has patience for a failure to be noticed and a reset to be done meanwhile.
-    fn new(desk: &Desk) -> Leave {
-        let timing = desk.stack.member().info().timing;
-        let reset = timing.reset_max.times(u64::from(timing.reset_tries));
-        let patience = timing.silence_max + timing.linger + reset;
-        Leave {
-            is_begun: false,
-            millis: patience.as_micros() / 1_000,
-            patience: Patience::new(Some(Duration::from_micros(patience.as_micros()))),
-        }
-    }
-}
-
-impl Operation for Leave {
-    type Output = Result<(), LeaveError>;
-
-    fn poll(&mut self, desk: &mut Desk, now: Instant, waker: &Waker) -> Poll<Self::Output> {
-        if !self.is_begun {
-            self.is_begun = true;
-            desk.is_leaving = true;
-            // It is never refused.
-            let _ = desk.stack.handle_command(now, Command::Leave);
-        }
-        let ready = match desk.end {
-            _ if desk.has_left => Some(Ok(())),
-            None => None,
-            Some(End::Stopped) => Some(Err(LeaveError::Stopped)),
-            Some(_) => Some(Err(LeaveError::NotMember)),
-        };
-        if let Some(ready) = ready {
-            self.patience.end(desk);
-            return Poll::Ready(ready);
-        }
-        let waited = self.patience.wait(desk, now, waker, Interest::State);
-        waited.unwrap_or_else(|OutOfPatience| {
-            let (millis, waits) = (self.millis, desk.waits());
-            Poll::Ready(Err(LeaveError::TimedOut { millis, waits }))
-        })
-    }
-
-    fn forget(&mut self, desk: &mut Desk, _now: Instant) {
-        self.patience.end(desk);
-    }
-}
-
-/// Until nobody needs who has left.
-struct Finish(Patience);
-
-impl Operation for Finish {
-    type Output = bool;
-
-    fn poll(&mut self, desk: &mut Desk, now: Instant, waker: &Waker) -> Poll<bool> {
-        if desk.end.is_some() {
-            self.0.end(desk);
-            return Poll::Ready(desk.stack.member().is_closed());
-        }
-        let waited = self.0.wait(desk, now, waker, Interest::State);
-        waited.unwrap_or(Poll::Ready(false))
-    }
-
-    fn forget(&mut self, desk: &mut Desk, _now: Instant) {
-        self.0.end(desk);
     }
 }

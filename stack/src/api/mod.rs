@@ -29,11 +29,15 @@
 //! Differs: blocked senders may be many; a message whose fate is open when the group breaks is told
 //! of by `Group::outcome`; see `docs/differences.md`.
 
+mod group;
+mod membership;
+mod receive;
+mod rpc;
+mod send;
+
 mod desk;
 mod error;
-mod group;
 mod operation;
-mod rpc;
 
 pub use self::group::{Departed, Group, GroupInfo, Received};
 pub use self::rpc::{Reply, Request, Rpc};
