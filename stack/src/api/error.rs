@@ -1,22 +1,6 @@
 //! What the primitives of the interface fail with: one error for each, holding what its caller can
 //! act on. Each has Amoeba's number for it, by `code`.
 //!
-//! | Amoeba | here |
-//! |---|---|
-//! | BC_FAIL | `TimedOut`, `Expelled`, `SecondReceiver`, [`ResetError::TooFew`] |
-//! | BC_ABORT | [`SendError::Aborted`], [`SendError::Failed`], [`ReceiveError::Aborted`] |
-//! | BC_TOOBIG | [`SendError::TooLarge`] |
-//! | BC_BADPORT, STD_ARGBAD, STD_NOMEM | [`EnterError::Config`], [`EnterError::Driver`] |
-//! | BC_NOEXIST | [`EnterError::NotFound`], `NotMember` |
-//! | BC_TOOMANY, STD_EXISTS | cannot be: there is no table of groups, and senders wait for room |
-//! | BC_ILLRESET | cannot be: a group that is well is left as it is |
-//! | RPC_FAILURE | [`rpc::Failure::ContactLost`], `TooBig`, `NotServing`, [`ServeError::NoSuchMember`] |
-//! | RPC_NOTFOUND, RPC_UNSAFE | [`rpc::Failure::NotFound`], [`rpc::Failure::Unsafe`] |
-//! | RPC_BADADDRESS | [`rpc::ServeError::BadAddress`] |
-//! | RPC_ABORTED | [`rpc::Failure::Aborted`], [`ServeError::Unacknowledged`] |
-//! | RPC_TRYAGAIN | [`rpc::TransError::TryAgain`], [`rpc::ServeError::TryAgain`], [`ServeError::TimedOut`] |
-//! | RPC_BADPORT | [`rpc::TransError::BadPort`], [`rpc::ServeError::BadPort`] |
-//!
 //! Implements: [Amoeba5] §2.4 and §3.1, codes.
 
 use std::fmt;

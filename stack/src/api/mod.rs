@@ -21,6 +21,24 @@
 //! message, room in the history of a group in which somebody does not receive) may take as long as
 //! that takes; for these there are variants with a deadline, whose errors name who is waited for.
 //!
+//! Every failure has a type, and Amoeba's number for it (`code`):
+//!
+//! | Amoeba | here |
+//! |---|---|
+//! | BC_FAIL | `TimedOut`, `Expelled`, `SecondReceiver`, `ResetError::TooFew` |
+//! | BC_ABORT | `SendError::Aborted`, `SendError::Failed`, `ReceiveError::Aborted` |
+//! | BC_TOOBIG | `SendError::TooLarge` |
+//! | BC_BADPORT, STD_ARGBAD, STD_NOMEM | `EnterError::Config`, `EnterError::Driver` |
+//! | BC_NOEXIST | `EnterError::NotFound`, `NotMember` |
+//! | BC_TOOMANY, STD_EXISTS | cannot be: there is no table of groups, and senders wait for room |
+//! | BC_ILLRESET | cannot be: a group that is well is left as it is |
+//! | RPC_FAILURE | `rpc::Failure::ContactLost`, `TooBig`, `NotServing`, `ServeError::NoSuchMember` |
+//! | RPC_NOTFOUND, RPC_UNSAFE | `rpc::Failure::NotFound`, `rpc::Failure::Unsafe` |
+//! | RPC_BADADDRESS | `rpc::ServeError::BadAddress` |
+//! | RPC_ABORTED | `rpc::Failure::Aborted`, `ServeError::Unacknowledged` |
+//! | RPC_TRYAGAIN | `rpc::TransError::TryAgain`, `rpc::ServeError::TryAgain`, `ServeError::TimedOut` |
+//! | RPC_BADPORT | `rpc::TransError::BadPort`, `rpc::ServeError::BadPort` |
+//!
 //! With the feature `async` each that blocks has a twin that gives a future, for any executor.
 //!
 //! One processor is in one group; a process may hold many processors.
