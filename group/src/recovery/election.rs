@@ -64,6 +64,7 @@ impl Member {
         let header = Header::to(self.config.port);
         let (me, stored) = (self.me, self.history.stored());
         let recovery = self.recovering();
+        recovery.order = recovery.own.or(recovery.order);
         recovery.order.get_or_insert(Order {
             header,
             members_min,

@@ -99,6 +99,8 @@ pub(crate) struct Recovery {
     /// The result that we have acknowledged.
     prepared: Option<Prepared>,
     order: Option<Order>,
+    /// What the owner asked for while it followed somebody; holds when it coordinates itself.
+    own: Option<Order>,
     /// Whether the owner, or the automatic reset, waits for the outcome.
     asked: bool,
     role: Role,
@@ -177,11 +179,11 @@ impl Member {
         }
         recovery.asked = true;
         recovery.since = now;
+        recovery.own = Some(Order {
+            header,
+            members_min,
+        });
         if matches!(recovery.role, Role::Idle) {
-            recovery.order = Some(Order {
-                header,
-                members_min,
-            });
             self.begin_invitation();
         }
         Ok(Resetting::Begun)
@@ -267,6 +269,7 @@ impl Member {
             promised: None,
             prepared: None,
             order: None,
+            own: None,
             asked: false,
             role: Role::Idle,
             tries: 0,
@@ -416,6 +419,7 @@ impl Member {
             return;
         }
         recovery.order = None;
+        recovery.own = None;
         recovery.asked = false;
         self.timers.clear(Timer::Recover);
         self.event(Event::ResetFailed {
