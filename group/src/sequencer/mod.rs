@@ -394,6 +394,7 @@ impl Member {
             self.history.accept();
             self.multicast_accepted(seq, leaver);
             self.on_accepted(seq);
+            self.restart_ack_timer();
         }
     }
 

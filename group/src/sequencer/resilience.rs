@@ -85,6 +85,16 @@ impl Member {
         }
     }
 
+    /// Another tentative number is the first one now, or there is none: its wait begins here.
+    pub(super) fn restart_ack_timer(&mut self) {
+        if self.timers.is_set(Timer::AskForAcks) {
+            match self.history.next() == self.history.end() {
+                true => self.timers.clear(Timer::AskForAcks),
+                false => self.set_ack_timer(self.config.timing.ask_again),
+            }
+        }
+    }
+
     fn set_ack_timer(&mut self, pause: Duration) {
         let size = self.history.bytes_third();
         let transfer = self.config.timing.transfer(size);
