@@ -1,10 +1,12 @@
-//! `orca-bench`: the sample programs against their twins in C, and the networks against bare sockets.
+//! `orca-bench`: the sample programs against their twins in C, the networks against bare sockets, and the thesis' figures about
+//! groups against bare datagram programs.
 //!
 //! Every figure is a ratio: the reference runs in the same round, on the same cores, before or after what is measured. What is printed is
 //! the median over the rounds with a 95 % interval from a seeded bootstrap.
 //!
 //! Implements: DESIGN 12 and 13.
 
+pub mod figures;
 pub mod networks;
 pub mod programs;
 pub mod statistics;
@@ -19,10 +21,12 @@ use serde_json::json;
 #[command(
     name = "orca-bench",
     version,
-    about = "Times programs against C, and networks against bare sockets"
+    about = "Times programs against C, networks and groups against bare sockets",
+    after_help = "`orca-bench figures` draws the thesis' figures about groups anew, and writes them as SVG and JSON. \
+                  Nothing else should run meanwhile."
 )]
 pub struct Options {
-    /// What to time [default: all; --list names them]
+    /// What to time [default: all but `figures`; --list names them]
     #[arg(value_parser = PossibleValuesParser::new(known()), hide_possible_values = true)]
     pub names: Vec<String>,
     /// Name what can be timed, and time nothing
@@ -43,15 +47,29 @@ pub struct Options {
     /// Arguments for the program instead of those in its file `bench`
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub args: Option<String>,
+    /// Of `figures` only these, such as 3.19,3.25,rpc
+    #[arg(long, value_delimiter = ',', value_name = "FIGURE", value_parser = PossibleValuesParser::new(figures::names()))]
+    pub only: Vec<String>,
+    /// In figures of delay, run members that neither send nor number on a core of their own, not on the one core of all
+    #[arg(long)]
+    pub apart: bool,
+    /// Where `figures` are written [default: docs/reports/<date>-<cores>-cores/figures]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// Also write everything as JSON, each round included; `-` is standard output instead of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// Everything that can be timed.
-fn known() -> Vec<&'static str> {
+/// Everything that is timed if nothing is named.
+fn usual() -> Vec<&'static str> {
     let programs = programs::PROGRAMS.iter().map(|(name, _)| *name);
     programs.chain(networks::NAMES.iter().copied()).collect()
+}
+
+/// Everything that can be timed.
+fn known() -> Vec<&'static str> {
+    usual().into_iter().chain([figures::NAME]).collect()
 }
 
 /// Times what was asked for, and prints it.
@@ -67,11 +85,12 @@ pub fn bench(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     let names: Vec<&str> = match options.names.as_slice() {
-        [] => known(),
+        [] => usual(),
         names => names.iter().map(String::as_str).collect(),
     };
     let mut text = String::new();
-    let (table, programs) = match names.iter().any(|name| !networks::NAMES.contains(name)) {
+    let is_program = |name: &&str| usual().contains(name) && !networks::NAMES.contains(name);
+    let (table, programs) = match names.iter().any(is_program) {
         true => programs::run(&names, options)?,
         false => (String::new(), json!([])),
     };
@@ -81,6 +100,9 @@ pub fn bench(options: &Options) -> Result<(), String> {
         false => (String::new(), json!([])),
     };
     text += &table;
+    if names.contains(&figures::NAME) {
+        text += &figures::run(options)?;
+    }
     let json = json!({
         "rounds": options.rounds,
         "version": env!("CARGO_PKG_VERSION"),

@@ -18,7 +18,7 @@
 //! Implements: DESIGN 12 and 13.
 
 mod blast;
-mod cores;
+pub(crate) mod cores;
 mod echo;
 mod ethernet;
 mod node;
