@@ -45,6 +45,15 @@ impl Load {
         }
     }
 
+    /// As fast as it goes and for longer, by this many, where something holds back senders that are too fast.
+    pub(super) fn streamed(size: usize, senders: usize) -> Load {
+        Load {
+            size,
+            count: (20_000 / senders) as u32,
+            warm: 0,
+        }
+    }
+
     /// As fast as it goes, by this many.
     pub(super) fn poured(size: usize, senders: usize) -> Load {
         let total = (POURED_BYTES_MAX / (size + DATAGRAM_COST)).min(POURED_MAX);

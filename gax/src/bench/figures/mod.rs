@@ -9,6 +9,7 @@
 
 mod bare;
 mod chart;
+mod corosync;
 mod group;
 mod load;
 mod placement;

@@ -3,6 +3,7 @@
 use stack::flip_net::Link;
 
 use super::bare::Bare;
+use super::corosync::{Cluster, Transport};
 use super::group::{Group, Shape};
 use super::load::{Load, Method};
 use super::placement::Placement;
@@ -119,6 +120,28 @@ pub(super) const FIGURES: &[Figure] = &[
             large,
         )
     },
+    Figure {
+        is_drawn: false,
+        ..figure(
+            "delay",
+            "Delay beside corosync, PB",
+            "members",
+            Unit::Seconds,
+            Placement::OneCore,
+            |figure, rounds| beside_corosync(figure, rounds, &[2, 4], &[0, 1 << 10, 8 << 10]),
+        )
+    },
+    Figure {
+        is_drawn: false,
+        ..figure(
+            "messages",
+            "Messages a second beside corosync, all sending, PB",
+            "members",
+            Unit::Rate,
+            Placement::Spread,
+            |figure, rounds| beside_corosync(figure, rounds, &[2, 3, 4], &[64]),
+        )
+    },
 ];
 
 const SIZES: &[usize] = &[0, 1 << 10, 2 << 10, 4 << 10, 8 << 10];
@@ -138,6 +161,10 @@ const DELAY_LIMIT: Limit = Limit::AtMost(1.5);
 const RPC_LIMIT: Limit = Limit::AtMost(1.3);
 const SEND_LIMIT: Limit = Limit::AtMost(1.08);
 const LARGE_LIMIT: Limit = Limit::AtLeast(0.7);
+/// Of the delay over its udp transport.
+const COROSYNC_DELAY_LIMIT: Limit = Limit::AtMost(0.75);
+/// Of the messages a second over either transport.
+const COROSYNC_RATE_LIMIT: Limit = Limit::AtLeast(2.0);
 
 impl Figure {
     /// The same with the members of other figures than those of throughput apart, if they shall be.
@@ -419,6 +446,62 @@ fn large(figure: &Figure, rounds: u32) -> Vec<Point> {
                 limit: Some(LARGE_LIMIT),
                 values: values.pop().expect("two sides"),
             });
+            points.push(point);
+        }
+    }
+    points
+}
+
+/// Corosync with both transports, where it is installed, against ours.
+fn beside_corosync(figure: &Figure, rounds: u32, members: &[usize], sizes: &[usize]) -> Vec<Point> {
+    let mut points = Vec::new();
+    for members in members {
+        let shape = Shape {
+            members: *members,
+            method: Method::Pb,
+            resilience: 0,
+        };
+        let group = Group::start(shape, figure.placement);
+        let transports = [Transport::Udp, Transport::Knet];
+        let mut clusters =
+            transports.map(|transport| Cluster::start(transport, *members, figure.placement));
+        for size in sizes {
+            let load = match figure.unit {
+                Unit::Seconds => Load::one_at_a_time(*size, *members),
+                Unit::Rate => Load::streamed(*size, *members),
+            };
+            let ours: Side<'_> = Box::new(|| {
+                let group = group.as_ref().map_err(Clone::clone)?;
+                match figure.unit {
+                    Unit::Seconds => group.delay(load),
+                    Unit::Rate => group.rate(load),
+                }
+            });
+            let theirs = clusters.iter_mut().map(|cluster| -> Side<'_> {
+                Box::new(move || {
+                    let cluster = cluster.as_mut().map_err(|error| error.clone())?;
+                    match figure.unit {
+                        Unit::Seconds => cluster.delay(load),
+                        Unit::Rate => cluster.rate(load),
+                    }
+                })
+            });
+            let sides = [ours].into_iter().chain(theirs).collect();
+            let mut values = interleave(rounds, sides).into_iter();
+            let mut point = figure.point(size_text(*size), *members);
+            point.ours = values.next().expect("ours is first");
+            let limits = match figure.unit {
+                Unit::Seconds => [Some(COROSYNC_DELAY_LIMIT), None],
+                Unit::Rate => [Some(COROSYNC_RATE_LIMIT); 2],
+            };
+            let names = ["corosync udp", "corosync knet"];
+            for ((name, limit), values) in names.into_iter().zip(limits).zip(values) {
+                point.references.push(Reference {
+                    name,
+                    limit,
+                    values,
+                });
+            }
             points.push(point);
         }
     }

@@ -109,7 +109,7 @@ impl Point {
     /// Each reference with the ratio to it.
     pub(super) fn ratios(&self) -> impl Iterator<Item = (&Reference, Estimate)> {
         let ours = self.ours.as_ref().ok();
-        let ratio = move |one: &'_ Reference| Some(one.ratio(ours?)?);
+        let ratio = move |one: &'_ Reference| one.ratio(ours?);
         (self.references.iter()).filter_map(move |one| Some((one, ratio(one)?)))
     }
 
@@ -167,14 +167,14 @@ impl Point {
             let ours = self.ours.as_ref().expect("looked at above");
             let Some(ratio) = one.ratio(ours) else {
                 let why = one.values.as_ref().expect_err("no ratio");
-                let _ = write!(table, "  {:<12} skipped: {why}", one.name);
+                let _ = write!(table, "  {:<14} skipped: {why}", one.name);
                 continue;
             };
             let values = one.values.as_ref().expect("there is a ratio");
             let theirs = self.value(estimate(values).median);
             let _ = write!(
                 table,
-                "  {:<12} {theirs:>15}  {:<20}",
+                "  {:<14} {theirs:>15}  {:<20}",
                 one.name,
                 ratio.to_string()
             );
@@ -196,7 +196,7 @@ fn verdict(is_kept: bool) -> &'static str {
 /// All points, then every limit with how many points keep it and the one that is farthest from it.
 pub(super) fn table(points: &[Point]) -> String {
     let mut table = format!(
-        "{:<9} {:<22} {:<12} {:>15}  {:<12} {:>15}  {:<20}  limit\n",
+        "{:<9} {:<22} {:<12} {:>15}  {:<14} {:>15}  {:<20}  limit\n",
         "figure", "series", "at", "Orca", "beside", "", "ratio [95 %]"
     );
     points.iter().for_each(|point| point.row(&mut table));
@@ -216,7 +216,7 @@ pub(super) fn table(points: &[Point]) -> String {
     }
     let _ = writeln!(
         table,
-        "\n{:<9} {:<12} {:<14} points kept  farthest",
+        "\n{:<9} {:<14} {:<14} points kept  farthest",
         "limit of", "against", ""
     );
     for (figure, name, limit) in limits {
@@ -232,7 +232,7 @@ pub(super) fn table(points: &[Point]) -> String {
         let (point, _, ratio) = farthest.expect("a limit is some point's");
         let _ = writeln!(
             table,
-            "{figure:<9} {name:<12} {:<14} {kept:<12} {ratio} {}: {}, {} {}",
+            "{figure:<9} {name:<14} {:<14} {kept:<12} {ratio} {}: {}, {} {}",
             limit.text(),
             verdict(limit.is_kept(ratio.median)),
             point.series,

@@ -62,14 +62,13 @@ pub(super) fn ticks(most: f64) -> Vec<f64> {
 
 /// A number of a tick, without digits that say nothing.
 pub(super) fn short(number: f64) -> String {
-    let text = if number.abs() >= 1_000_000.0 {
+    if number.abs() >= 1_000_000.0 {
         format!("{}M", trimmed(number / 1e6))
     } else if number.abs() >= 10_000.0 {
         format!("{}k", trimmed(number / 1e3))
     } else {
-        return trimmed(number);
-    };
-    text
+        trimmed(number)
+    }
 }
 
 fn trimmed(number: f64) -> String {
