@@ -1,15 +1,14 @@
 //! Corosync's closed process groups, where it is installed: daemons in network namespaces of their own on one bridge, each with a
 //! client that a small C program is. It has its own configuration and state; that of the host is not touched.
 //!
-//! What differs from ours: namespaces and a bridge with an MTU of 1,500 lie between its members, not the loopback interface, and each
-//! member is two processes.
+//! Each of its members is two processes. Ours is measured between namespaces on such a bridge, too.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::load::Load;
+use super::namespaces::{Namespaces, address};
 use super::placement::Placement;
 
 const CLIENT: &str = include_str!("corosync.c");
@@ -34,7 +33,7 @@ impl Transport {
 /// Daemons and clients that run.
 pub(super) struct Cluster {
     clients: Vec<Client>,
-    _namespaces: Namespaces,
+    namespaces: Namespaces,
     _folder: Folder,
 }
 
@@ -44,72 +43,14 @@ struct Client {
     from: BufReader<ChildStdout>,
 }
 
-/// One for each daemon and one for the bridge; gone when this is.
-struct Namespaces(Vec<String>);
-
 /// Gone with its files when this is.
 struct Folder(PathBuf);
-
-fn ip(line: &str) -> Result<(), String> {
-    let output = Command::new("ip").args(line.split(' ')).output();
-    let output = output.map_err(|error| format!("no `ip`: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-    }
-}
-
-impl Namespaces {
-    fn new(prefix: &str, count: usize) -> Result<Namespaces, String> {
-        let mut namespaces = Namespaces(Vec::new());
-        let hub = format!("{prefix}-hub");
-        ip(&format!("netns add {hub}"))?;
-        namespaces.0.push(hub.clone());
-        ip(&format!(
-            "-n {hub} link add br0 type bridge mcast_snooping 0 stp_state 0 forward_delay 0"
-        ))?;
-        ip(&format!("-n {hub} link set br0 up"))?;
-        for number in 0..count {
-            let name = format!("{prefix}-{number}");
-            ip(&format!("netns add {name}"))?;
-            namespaces.0.push(name.clone());
-            for line in [
-                format!("-n {name} link add eth0 type veth peer name port{number} netns {hub}"),
-                format!("-n {hub} link set port{number} master br0 up"),
-                format!("-n {name} address add {}/24 dev eth0", address(number)),
-                format!("-n {name} link set eth0 up"),
-                format!("-n {name} link set lo up"),
-                format!("-n {name} route add 224.0.0.0/4 dev eth0"),
-            ] {
-                ip(&line)?;
-            }
-        }
-        Ok(namespaces)
-    }
-
-    fn of(&self, number: usize) -> &str {
-        &self.0[number + 1]
-    }
-}
-
-impl Drop for Namespaces {
-    fn drop(&mut self) {
-        for name in &self.0 {
-            // What was not made is not there to be removed.
-            let _ = ip(&format!("netns del {name}"));
-        }
-    }
-}
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // What cannot be removed from the folder for temporary files stays there.
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-fn address(number: usize) -> String {
-    format!("10.77.0.{}", number + 1)
 }
 
 /// What the daemons read; the same for all.
@@ -163,12 +104,11 @@ impl Cluster {
         count: usize,
         placement: Placement,
     ) -> Result<Cluster, String> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
         let found = Command::new("corosync").arg("-v").output();
         found.map_err(|_| "corosync is not installed".to_owned())?;
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("bench-{}-c{number}", std::process::id());
-        let folder = Folder(std::env::temp_dir().join(format!("orca-{prefix}")));
+        let namespaces = Namespaces::new(count)?;
+        let folder = format!("orca-{}", namespaces.of(0));
+        let folder = Folder(std::env::temp_dir().join(folder));
         std::fs::create_dir_all(&folder.0).map_err(|error| error.to_string())?;
         let client = compile(&folder.0)?;
         let file = folder.0.join("corosync.conf");
@@ -176,11 +116,11 @@ impl Cluster {
             .map_err(|error| error.to_string())?;
         let mut cluster = Cluster {
             clients: Vec::new(),
-            _namespaces: Namespaces::new(&prefix, count)?,
+            namespaces,
             _folder: folder,
         };
         for number in 0..count {
-            let name = cluster._namespaces.of(number).to_owned();
+            let name = cluster.namespaces.of(number).to_owned();
             let started = placed(placement, number, || start(&name, &file, &client))?;
             let mut process = started?;
             let to = process.stdin.take().expect("it is piped");

@@ -9,7 +9,7 @@ use std::time::{Duration as StdDuration, Instant};
 
 use stack::capability::{Header, Port};
 use stack::driver::{Doorbell, DriverConfig, Running, Woken};
-use stack::flip_net::driver::{Device, UdpConfig, UdpDevice};
+use stack::flip_net::driver::{Device, UdpConfig, UdpDevice, namespace};
 use stack::flip_net::rng::Rng;
 use stack::flip_net::time::{Duration, Instant as Moment};
 use stack::group::{MemberIndex, Payload};
@@ -17,12 +17,15 @@ use stack::rpc::{Endpoint, Event};
 use stack::{Command, Config, Delivery, Refused, Stack};
 
 use super::load::{Load, Method};
+use super::namespaces::{self, Namespaces};
 use super::placement::Placement;
 
 /// Nothing takes so long that works.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long peers may take to find out that they hear each other.
 const HEARING: StdDuration = StdDuration::from_secs(5);
+/// Frames that fit into Ethernet's with the headers of IP and UDP.
+const BRIDGE_MTU: usize = 1_472;
 /// Who sends where one sends.
 const SENDER: usize = 1;
 const SERVER: usize = 0;
@@ -60,15 +63,42 @@ pub(super) fn free_group() -> std::io::Result<SocketAddr> {
 }
 
 impl Group {
-    /// Starts all members and waits until everybody is in and hears everybody.
+    /// Starts all members on the loopback interface and waits until everybody is in and hears everybody.
     pub(super) fn start(shape: Shape, placement: Placement) -> Result<Group, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let address = free_group().map_err(|error| text(&error))?;
+        let address = free_group().map_err(|error| error.to_string())?;
         let config = UdpConfig::loopback(Some(address));
-        let devices: Vec<_> = (0..shape.members)
-            .map(|_| UdpDevice::open(&config).map(Arc::new))
-            .collect::<Result<_, _>>()
-            .map_err(|error| text(&error))?;
+        let open = |_| UdpDevice::open(&config).map_err(|error| error.to_string());
+        let devices = (0..shape.members).map(open).collect::<Result<_, _>>()?;
+        Group::start_with(devices, address.port(), shape, placement)
+    }
+
+    /// The same, each member in its namespace.
+    pub(super) fn start_within(
+        namespaces: &Namespaces,
+        shape: Shape,
+        placement: Placement,
+    ) -> Result<Group, String> {
+        let group = free_group().map_err(|error| error.to_string())?;
+        let open = |number| {
+            let config = UdpConfig {
+                multicast: Some(group),
+                ..UdpConfig::at(namespaces::address(number).into(), BRIDGE_MTU)
+            };
+            let opened = namespace::within(namespaces.of(number), || UdpDevice::open(&config));
+            let opened = opened.map_err(|error| error.to_string())?;
+            opened.map_err(|error| error.to_string())
+        };
+        let devices = (0..shape.members).map(open).collect::<Result<_, _>>()?;
+        Group::start_with(devices, group.port(), shape, placement)
+    }
+
+    fn start_with(
+        devices: Vec<UdpDevice>,
+        port: u16,
+        shape: Shape,
+        placement: Placement,
+    ) -> Result<Group, String> {
+        let devices: Vec<_> = devices.into_iter().map(Arc::new).collect();
         let peers: Vec<_> = devices.iter().map(|device| device.address()).collect();
         devices.iter().for_each(|device| device.set_peers(&peers));
         let mut group = Group {
@@ -80,7 +110,7 @@ impl Group {
             let started = std::thread::scope(|scope| {
                 let start = scope.spawn(|| {
                     placement.pin(number);
-                    Member::start(device, number, address.port(), shape)
+                    Member::start(device, number, port, shape)
                 });
                 start.join().map_err(|_| "a member panicked".to_owned())?
             });
@@ -343,5 +373,32 @@ impl Member {
             }
         }
         Ok(begun.elapsed().as_secs_f64() / f64::from(load.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_broadcasts_and_transacts_by_either_method() {
+        for method in [Method::Pb, Method::Bb] {
+            let shape = Shape {
+                members: 3,
+                method,
+                resilience: 1,
+            };
+            let group = Group::start(shape, Placement::Spread).expect("loopback");
+            let load = Load {
+                size: 10_000,
+                ..Load::small()
+            };
+            assert!(group.delay(load).expect("it goes on") > 0.0);
+            assert!(group.rate(load).expect("it goes on") > 0.0);
+            assert!(group.rate_of_one(load).expect("it goes on") > 0.0);
+            assert!(group.transact(load).expect("it goes on") > 0.0);
+            // What an exchange leaves behind must not disturb the next one.
+            assert!(group.delay(load).expect("it goes on") > 0.0);
+        }
     }
 }

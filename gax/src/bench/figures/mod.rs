@@ -12,6 +12,7 @@ mod chart;
 mod corosync;
 mod group;
 mod load;
+mod namespaces;
 mod placement;
 mod plan;
 mod point;
@@ -87,7 +88,7 @@ fn all_json(points: &[Point], rounds: u32, apart: bool) -> serde_json::Value {
     });
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "network": "UDP on the loopback interface, with multicast",
+        "network": "UDP with multicast on the loopback interface; beside corosync between namespaces on a bridge",
         "cores": cores::count(),
         "rounds": rounds,
         "figures": figures.collect::<Vec<_>>(),

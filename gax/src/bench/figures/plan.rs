@@ -6,6 +6,7 @@ use super::bare::Bare;
 use super::corosync::{Cluster, Transport};
 use super::group::{Group, Shape};
 use super::load::{Load, Method};
+use super::namespaces::Namespaces;
 use super::placement::Placement;
 use super::point::{Limit, Point, Reference, Side, Unit, interleave};
 
@@ -452,6 +453,20 @@ fn large(figure: &Figure, rounds: u32) -> Vec<Point> {
     points
 }
 
+/// Ours between namespaces, as corosync is; on the loopback interface where there can be none.
+fn group_beside(shape: Shape, placement: Placement) -> (Result<Group, String>, Option<Namespaces>) {
+    match Namespaces::new(shape.members) {
+        Ok(namespaces) => {
+            let group = Group::start_within(&namespaces, shape, placement);
+            (group, Some(namespaces))
+        }
+        Err(why) => {
+            eprintln!("no network namespaces, so the loopback interface: {why}");
+            (Group::start(shape, placement), None)
+        }
+    }
+}
+
 /// Corosync with both transports, where it is installed, against ours.
 fn beside_corosync(figure: &Figure, rounds: u32, members: &[usize], sizes: &[usize]) -> Vec<Point> {
     let mut points = Vec::new();
@@ -461,7 +476,7 @@ fn beside_corosync(figure: &Figure, rounds: u32, members: &[usize], sizes: &[usi
             method: Method::Pb,
             resilience: 0,
         };
-        let group = Group::start(shape, figure.placement);
+        let (group, _namespaces) = group_beside(shape, figure.placement);
         let transports = [Transport::Udp, Transport::Knet];
         let mut clusters =
             transports.map(|transport| Cluster::start(transport, *members, figure.placement));
