@@ -75,6 +75,8 @@ struct End<'a> {
     buffer: Vec<u8>,
     /// The message that is sent.
     out: Vec<u8>,
+    /// Messages to the group that came before they were waited for.
+    early: Vec<(u8, u32)>,
 }
 
 impl Bare {
@@ -217,6 +219,7 @@ impl Bare {
                             number,
                             buffer: vec![0; BUFFER_LEN],
                             out: vec![7; size + DATA_HEADERS_LEN],
+                            early: Vec::new(),
                         };
                         work(number, &mut end)
                     })
@@ -311,15 +314,36 @@ impl End<'_> {
             Method::Pb if sends => self.unicast(Kind::Request, number, SEQUENCER, len)?,
             Method::Pb => {}
             Method::Bb if sends => self.multicast(Kind::Data, number, len)?,
-            Method::Bb => self.receive_all(Kind::Data, number)?,
+            Method::Bb => self.hear(Kind::Data, number)?,
         }
         if self.acks() > 0 {
-            self.receive_all(Kind::Tentative, number)?;
+            self.hear(Kind::Tentative, number)?;
             if self.number <= self.acks() {
                 self.unicast(Kind::Ack, number, SEQUENCER, SHORT_LEN)?;
             }
         }
-        self.receive_all(Kind::Accept, number)
+        self.hear(Kind::Accept, number)
+    }
+
+    /// Waits for this message to the group. Those of different members overtake each other on their way to a third one, so what comes too
+    /// early is remembered.
+    fn hear(&mut self, kind: Kind, number: u32) -> io::Result<()> {
+        self.early.retain(|early| early.1 >= number);
+        let wanted = (kind as u8, number);
+        if self.early.contains(&wanted) {
+            return Ok(());
+        }
+        let socket = self.bare.all[self.number].as_ref();
+        let socket = socket.expect("who needs the group hears it");
+        loop {
+            let came = self.receive_any(socket)?;
+            if came == wanted {
+                return Ok(());
+            }
+            if came.1 >= number {
+                self.early.push(came);
+            }
+        }
     }
 
     /// All of one member's messages, and everybody's accepts.
@@ -410,13 +434,19 @@ impl End<'_> {
 
     /// Waits for this message; what else comes is one's own multicast, or too late.
     fn receive(&mut self, socket: &UdpSocket, kind: Kind, number: u32) -> io::Result<()> {
+        while self.receive_any(socket)? != (kind as u8, number) {}
+        Ok(())
+    }
+
+    /// Kind and number of the next message.
+    fn receive_any(&mut self, socket: &UdpSocket) -> io::Result<(u8, u32)> {
         loop {
             match self.receive_one(socket) {
                 Ok(len) if len >= SHORT_LEN => {
-                    let buffer = &self.buffer;
-                    if buffer[0] == kind as u8 && buffer[1..5] == number.to_le_bytes() {
-                        return Ok(());
-                    }
+                    let [kind, a, b, c, d] = self.buffer[..5] else {
+                        unreachable!("the buffer is longer")
+                    };
+                    return Ok((kind, u32::from_le_bytes([a, b, c, d])));
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -31,7 +31,7 @@ pub(super) fn of(figure: &Figure, points: &[Point]) -> Chart {
     }
     for (colour, name) in series.iter().enumerate() {
         curves.push(Curve {
-            label: format!("{name}, bare program"),
+            label: format!("{name}, bare"),
             stroke: Stroke::Dotted,
             colour: Some(colour),
             points: of_series(name, &bare),
