@@ -25,13 +25,13 @@ bugs! {
     ForgetSenderOrder "The sequencer numbers a request although an earlier one of its sender is missing.",
     ReleaseEarly "The sequencer keeps messages only until the first member has them.",
     StaleTable "A JOIN tells of the members that there were when it was numbered.",
+    NeverSync "The sequencer never asks who lacks something.",
     IgnoreRetrans "The sequencer does not answer who misses something.",
     // Receiving.
     MistakeBodies "A member takes any body of the sender for the one that an accept names.",
     SkipHoles "A member takes the next message that comes for the next one in order.",
     ForgetBodies "A member does not ask for a body that did not come.",
     SuspectEarly "A member that was silent for an instant is lost.",
-    ForgetIncarnation "A member takes messages of any incarnation.",
     // Resilience.
     AcceptUnacknowledged "The sequencer accepts a tentative number that nobody has acknowledged.",
     AcceptOneAckEarly "The sequencer accepts a tentative number with one acknowledgement too few.",
@@ -40,8 +40,8 @@ bugs! {
     // Recovery.
     PromoteEarly "A member that recovers delivers what is tentative before the group is formed.",
     VoteDelivered "A voter tells what it has delivered, not what it has stored.",
-    HearOldSequencer "A member that recovers takes numbers from the old sequencer.",
     ForgetPromise "A voter follows a lesser invitation after a better one.",
+    KeepOldAddress "A member does not listen to the address of the new group.",
     DecideEarly "A coordinator takes a result for decided when the first has acknowledged it.",
     DropTail "Who is not the coordinator forgets what was tentative.",
     MisplaceResult "A coordinator puts its result behind what it has delivered.",

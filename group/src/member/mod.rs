@@ -220,10 +220,8 @@ impl Member {
         if self.answers_straggler(from, &repr) {
             return;
         }
-        match self.gate().check(from, &repr) {
-            Err(Mark::OtherIncarnation) if planted!(self, ForgetIncarnation) => {}
-            Err(mark) => return self.stats.mark(mark),
-            Ok(()) => {}
+        if let Err(mark) = self.gate().check(from, &repr) {
+            return self.stats.mark(mark);
         }
         self.stats.received(repr.kind);
         self.heard(&repr);
@@ -410,7 +408,7 @@ impl Member {
 
     /// Whose messages with numbers we take: the sequencer's, or in recovery those of whom we asked.
     fn numberer_address(&self) -> FlipAddress {
-        if self.recovery.is_none() || planted!(self, HearOldSequencer) {
+        if self.recovery.is_none() {
             return self.sequencer_address();
         }
         let from = self.fetched_from().and_then(|from| self.view.get(from));

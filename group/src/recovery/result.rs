@@ -263,7 +263,7 @@ impl Member {
     fn prepare(&mut self, prepared: Prepared) {
         let table = &prepared.table;
         let (a, b) = (table.private_a, table.private_b);
-        if table.sequencer != self.me {
+        if table.sequencer != self.me && !planted!(self, KeepOldAddress) {
             self.register(Endpoint::FromSequencer, a);
         }
         self.register(Endpoint::ToAll, b);

@@ -125,7 +125,7 @@ impl Member {
     }
 
     fn synchronise(&mut self, listed: &[MemberIndex], mark: Mark) {
-        if listed.is_empty() {
+        if listed.is_empty() || planted!(self, NeverSync) {
             return;
         }
         self.stats.mark(mark);
