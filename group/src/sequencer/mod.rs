@@ -213,14 +213,17 @@ impl Member {
     /// What a planted bug takes for the last request of the sender.
     fn last_if_planted(&mut self, last: MessageId, id: MessageId) -> MessageId {
         let is_duplicate = !id.is_after(last) && last.value().wrapping_sub(id.value()) < 3;
-        let mistakes = (planted!(self, NumberDuplicates) && is_duplicate)
-            || (planted!(self, WindowOffByOne) && id == last)
-            || (planted!(self, ForgetSenderOrder) && id.is_after(last));
-        if mistakes {
-            MessageId::new(id.value().wrapping_sub(1))
-        } else {
-            last
+        let before = MessageId::new(id.value().wrapping_sub(1));
+        if planted!(self, NumberDuplicates) && is_duplicate {
+            return before;
         }
+        if planted!(self, WindowOffByOne) && id == last {
+            return before;
+        }
+        if planted!(self, ForgetSenderOrder) && id.is_after(last) {
+            return before;
+        }
+        last
     }
 
     /// Takes in a request; the next of a sender needs no room among those that wait.
