@@ -414,7 +414,7 @@ impl Member {
         };
         // What is in a large message was sent by its sender, what was tentative with its number.
         let is_accept = matches!(body, Body::Data { .. })
-            && (self.was_tentative() || self.method(seq) == Some(Method::Bb));
+            && (self.is_resilient() || self.method(seq) == Some(Method::Bb));
         let to = Destination::Multicast {
             group: self.addresses.a,
             listeners,

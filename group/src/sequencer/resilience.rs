@@ -28,11 +28,6 @@ impl Member {
         self.config.resilience > 0
     }
 
-    /// Whether what is accepted now went to the others with its number before.
-    pub(super) fn was_tentative(&self) -> bool {
-        self.is_resilient()
-    }
-
     /// The members whose turn it is to acknowledge: the `r` lowest ranks. The sequencer has rank 0,
     /// the others follow by index. Who leaves does not count.
     fn ranked(&self, leaver: Option<MemberIndex>) -> impl Iterator<Item = MemberIndex> {
